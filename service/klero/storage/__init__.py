@@ -1,0 +1,1 @@
+"""What Klero stores, never public."""
