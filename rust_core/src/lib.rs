@@ -1,5 +1,30 @@
-//! Klero's core.
+//! Klero's core: deciding, remembering, and the hot calls in front of both.
+//!
+//! Arrows point one way:
+//! `python → handle → {decide, memory} → {journal, tally, snapshot} → split → {hash, error}`.
+//!
+//! - **deciding**: [`hash`] turns salt and entity into 64 bits, [`split`] bits into traffic and
+//!   variants, [`snapshot`] compiles definitions, [`decide`](mod@decide) walks the gates
+//! - **remembering**: [`journal`] queues what becomes durable and frames it, [`tally`] folds frames
+//!   into [`moments`], [`seen`] hints at exposures already folded, [`memory`] holds these together
+//! - **answering**: [`handle`] takes bytes and gives bytes, [`error`] and [`status`] say what is refused
+//!
+//! Pure Rust by default. Only `python`, behind the feature of the same name, knows `PyO3`.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
+pub mod decide;
+pub mod error;
+pub mod hash;
 pub mod proto;
+pub mod snapshot;
+pub mod split;
+pub mod status;

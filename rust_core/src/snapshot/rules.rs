@@ -1,0 +1,390 @@
+//! What every field of a definition must hold, and what is allowed but probably not meant.
+//!
+//! The only place with field rules; paths are JSON paths.
+
+mod metrics;
+mod numbers;
+mod variants;
+
+use crate::error::Violation;
+use crate::proto::v1::{
+    AssignmentSource, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod,
+    StickyMode, Variant, Warning, WarningReason,
+};
+pub(crate) use metrics::{MAX_EVENT_BYTES, is_event};
+pub(super) use numbers::millis;
+use numbers::{duration, inside, not_negative, percentage};
+
+/// Ids are 1 to this many of `A-Z a-z 0-9 . _ -`.
+pub const MAX_ID_BYTES: usize = 128;
+/// Of the text of a description or hypothesis.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+const MAX_NAME_BYTES: usize = 256;
+const MAX_LABELS: usize = 64;
+const MAX_LABEL_CHARS: usize = 63;
+/// The only scheme this version hashes by.
+const SCHEME: &str = "klero.v1";
+
+/// Collects violations while it walks.
+#[derive(Default)]
+pub(super) struct Report {
+    violations: Vec<Violation>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        self.violations.push(Violation {
+            field: field.into(),
+            description: description.into(),
+        });
+    }
+
+    pub(super) fn require(
+        &mut self,
+        holds: bool,
+        field: &str,
+        description: impl FnOnce() -> String,
+    ) {
+        if !holds {
+            self.add(field, description());
+        }
+    }
+}
+
+/// The control, then the treatments, each with its JSON path.
+pub fn variants_of(definition: &Experiment) -> impl Iterator<Item = (String, &Variant)> {
+    let control = definition
+        .control
+        .iter()
+        .map(|variant| ("control".to_owned(), variant));
+    let treatments = definition.variants.iter().enumerate();
+    control.chain(treatments.map(|(index, variant)| (format!("variants[{index}]"), variant)))
+}
+
+/// Every broken rule of a canonical definition; empty if it can be served.
+#[must_use]
+pub fn violations(definition: &Experiment) -> Vec<Violation> {
+    let mut report = Report::default();
+    id(&mut report, "id", &definition.id);
+    id(&mut report, "namespace", &definition.namespace);
+    if !definition.entity_type.is_empty() {
+        id(&mut report, "entityType", &definition.entity_type);
+    }
+    bytes(&mut report, "name", &definition.name, MAX_NAME_BYTES);
+    bytes(&mut report, "owner", &definition.owner, MAX_NAME_BYTES);
+    bytes(
+        &mut report,
+        "description",
+        &definition.description,
+        MAX_TEXT_BYTES,
+    );
+    bytes(
+        &mut report,
+        "hypothesis",
+        &definition.hypothesis,
+        MAX_TEXT_BYTES,
+    );
+    enumeration::<ExperimentType>(&mut report, "type", definition.r#type, true);
+    enumeration::<StickyMode>(&mut report, "sticky", definition.sticky, false);
+    enumeration::<AssignmentSource>(
+        &mut report,
+        "assignmentSource",
+        definition.assignment_source,
+        false,
+    );
+    labels(&mut report, definition);
+    hashing(&mut report, definition);
+    variants::check(&mut report, definition);
+    metrics::check(&mut report, &definition.metrics);
+    if let Some(settings) = &definition.config {
+        config(&mut report, settings);
+    }
+    plan(&mut report, definition);
+    report
+        .violations
+        .extend(super::unserved::unserved(definition));
+    report.violations
+}
+
+/// What is allowed and probably not meant.
+#[must_use]
+pub fn warnings(definition: &Experiment) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let traffic = definition
+        .config
+        .as_ref()
+        .and_then(|config| config.traffic_percentage);
+    if let Some(traffic) = traffic.filter(|traffic| *traffic > 0.0 && *traffic <= 1.0) {
+        found.push(Warning {
+            field: "config.trafficPercentage".to_owned(),
+            reason: WarningReason::LooksLikeFraction.into(),
+            message: format!("{traffic} means {traffic} percent; for all traffic write 100"),
+        });
+    }
+    let primary = definition.metrics.iter().any(|metric| metric.primary);
+    if !primary && definition.r#type() != ExperimentType::FeatureFlag {
+        found.push(Warning {
+            field: "metrics".to_owned(),
+            reason: WarningReason::NoPrimaryMetric.into(),
+            message: "no metric is primary, so there will be no verdict and no winner".to_owned(),
+        });
+    }
+    found
+}
+
+pub(super) fn id(report: &mut Report, field: &str, value: &str) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let holds = !value.is_empty() && value.len() <= MAX_ID_BYTES && value.bytes().all(allowed);
+    report.require(holds, field, || {
+        format!(
+            "`{}` must be 1 to {MAX_ID_BYTES} of A-Z a-z 0-9 . _ -",
+            shortened(value)
+        )
+    });
+}
+
+pub(super) fn bytes(report: &mut Report, field: &str, value: &str, limit: usize) {
+    report.require(value.len() <= limit, field, || {
+        format!("{} bytes, at most {limit} are allowed", value.len())
+    });
+}
+
+/// Whether `value` is one that this version knows, and set if it must be.
+pub(super) fn enumeration<E: TryFrom<i32>>(
+    report: &mut Report,
+    field: &str,
+    value: i32,
+    required: bool,
+) {
+    if required && value == 0 {
+        report.add(field, "not set");
+    } else if E::try_from(value).is_err() {
+        report.add(
+            field,
+            format!("{value} is no value that this version knows"),
+        );
+    }
+}
+
+/// Long input is quoted in part only.
+fn shortened(value: &str) -> String {
+    const SHOWN: usize = 60;
+    if value.chars().count() <= SHOWN {
+        return value.escape_debug().to_string();
+    }
+    value
+        .chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .chain("...".chars())
+        .collect()
+}
+
+fn labels(report: &mut Report, definition: &Experiment) {
+    let count = definition.labels.len();
+    report.require(count <= MAX_LABELS, "labels", || {
+        format!("{count} labels, at most {MAX_LABELS} are allowed")
+    });
+    for (key, value) in &definition.labels {
+        let fits = |text: &str| text.chars().count() <= MAX_LABEL_CHARS;
+        report.require(!key.is_empty() && fits(key) && fits(value), "labels", || {
+            format!("`{}`: key and value must have at most {MAX_LABEL_CHARS} characters, the key at least one", shortened(key))
+        });
+    }
+}
+
+fn hashing(report: &mut Report, definition: &Experiment) {
+    let Some(hashing) = &definition.hashing else {
+        return;
+    };
+    report.require(
+        hashing.scheme.is_empty() || hashing.scheme == SCHEME,
+        "hashing.scheme",
+        || {
+            format!(
+                "`{}` is not known, only `{SCHEME}` is",
+                shortened(&hashing.scheme)
+            )
+        },
+    );
+    report.require(!hashing.salt.contains('/'), "hashing.salt", || {
+        format!("`{}` must have no slash", shortened(&hashing.salt))
+    });
+    bytes(report, "hashing.salt", &hashing.salt, MAX_ID_BYTES);
+}
+
+fn config(report: &mut Report, config: &ExperimentConfig) {
+    not_negative(report, "config.minSampleSize", config.min_sample_size);
+    not_negative(report, "config.maxSampleSize", config.max_sample_size);
+    if let Some(level) = config.confidence_level {
+        inside(report, "config.confidenceLevel", level, 0.0, 1.0);
+    }
+    if let Some(traffic) = config.traffic_percentage {
+        percentage(report, "config.trafficPercentage", traffic);
+    }
+    duration(
+        report,
+        "config.rampUpPeriod",
+        config.ramp_up_period.as_ref(),
+    );
+    duration(report, "config.duration", config.duration.as_ref());
+    duration(report, "config.minDuration", config.min_duration.as_ref());
+}
+
+fn plan(report: &mut Report, definition: &Experiment) {
+    let Some(plan) = &definition.analysis_plan else {
+        return;
+    };
+    enumeration::<InferenceMethod>(report, "analysisPlan.method", plan.method, false);
+    enumeration::<Correction>(report, "analysisPlan.correction", plan.correction, false);
+    not_negative(
+        report,
+        "analysisPlan.plannedSampleSize",
+        plan.planned_sample_size,
+    );
+    if plan.method() == InferenceMethod::FixedHorizon && plan.planned_sample_size == 0 {
+        report.add(
+            "analysisPlan.plannedSampleSize",
+            "not set, but `fixed_horizon` holds at this sample size only",
+        );
+    }
+    for (field, value) in [
+        ("analysisPlan.power", plan.power),
+        ("analysisPlan.srmAlpha", plan.srm_alpha),
+    ] {
+        if let Some(value) = value {
+            inside(report, field, value, 0.0, 1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::value::Kind;
+    use prost_types::{Duration, Struct, Value};
+
+    use super::*;
+    use crate::proto::v1::{Metric, MetricGoal, MetricType};
+
+    fn variant(id: &str, weight: Option<f64>) -> Variant {
+        Variant { id: id.to_owned(), weight, ..Variant::default() }
+    }
+
+    fn valid() -> Experiment {
+        Experiment {
+            id: "exp".to_owned(),
+            namespace: "default".to_owned(),
+            r#type: ExperimentType::AbTest.into(),
+            control: Some(variant("a", None)),
+            variants: vec![variant("b", None)],
+            metrics: vec![Metric {
+                name: "m".to_owned(),
+                r#type: MetricType::Conversion.into(),
+                goal: MetricGoal::Increase.into(),
+                primary: true,
+                ..Metric::default()
+            }],
+            ..Experiment::default()
+        }
+    }
+
+    fn fields(definition: &Experiment) -> Vec<String> {
+        violations(definition).into_iter().map(|violation| violation.field).collect()
+    }
+
+    fn with_config(value: f64) -> Struct {
+        Struct { fields: [("n".to_owned(), Value { kind: Some(Kind::NumberValue(value)) })].into() }
+    }
+
+    #[test]
+    fn a_valid_definition_has_nothing_to_complain_about() {
+        assert_eq!(Vec::<String>::new(), fields(&valid()));
+        assert!(warnings(&valid()).is_empty());
+    }
+
+    /// Each line breaks one rule; the path says where.
+    #[test]
+    fn every_rule_names_its_field() {
+        type Break = fn(&mut Experiment);
+        let cases: &[(&str, Break)] = &[
+            ("id", |e| e.id = "a/b".to_owned()),
+            ("id", |e| e.id = "x".repeat(129)),
+            ("id", |e| e.id = String::new()),
+            ("name", |e| e.name = "x".repeat(257)),
+            ("type", |e| e.r#type = 0),
+            ("type", |e| e.r#type = 99),
+            ("type", |e| e.r#type = ExperimentType::Canary.into()),
+            ("labels", |e| e.labels = [("k".to_owned(), "x".repeat(64))].into()),
+            ("control", |e| e.control = None),
+            ("variants", |e| e.variants.clear()),
+            ("variants[0].id", |e| e.variants = vec![variant("a", None)]),
+            ("control.weight", |e| e.variants = vec![variant("b", Some(50.0))]),
+            ("variants[0].weight", |e| {
+                e.control = Some(variant("a", Some(99.0)));
+                e.variants = vec![variant("b", Some(f64::NAN))];
+            }),
+            ("variants", |e| {
+                e.control = Some(variant("a", Some(20.0)));
+                e.variants = vec![variant("b", Some(20.0))];
+            }),
+            ("control.config.n", |e| e.control.as_mut().unwrap().config = Some(with_config(9_007_199_254_740_994.0))),
+            ("control.config.n", |e| e.control.as_mut().unwrap().config = Some(with_config(f64::NAN))),
+            ("metrics[0].name", |e| e.metrics[0].name = "a b".to_owned()),
+            ("metrics[0].type", |e| e.metrics[0].r#type = 0),
+            ("metrics[0].goal", |e| e.metrics[0].goal = 0),
+            ("metrics[0].minEffect", |e| e.metrics[0].min_effect = -0.1),
+            ("metrics[0].event", |e| e.metrics[0].event = "a\nb".to_owned()),
+            ("metrics[0].window", |e| e.metrics[0].window = Some(Duration { seconds: 60, nanos: 0 })),
+            ("metrics[1].name", |e| e.metrics.push(Metric { primary: false, ..e.metrics[0].clone() })),
+            ("metrics[1].primary", |e| e.metrics.push(Metric { name: "n".to_owned(), ..e.metrics[0].clone() })),
+            ("config.trafficPercentage", |e| config_of(e).traffic_percentage = Some(100.5)),
+            ("config.confidenceLevel", |e| config_of(e).confidence_level = Some(1.0)),
+            ("config.minSampleSize", |e| config_of(e).min_sample_size = -1),
+            ("config.rampUpPeriod", |e| config_of(e).ramp_up_period = Some(Duration { seconds: -1, nanos: 0 })),
+            ("config.autoStop", |e| config_of(e).auto_stop = true),
+            ("hashing.salt", |e| {
+                e.hashing = Some(crate::proto::v1::Hashing { salt: "a/b".to_owned(), ..Default::default() });
+            }),
+            ("hashing.scheme", |e| {
+                e.hashing = Some(crate::proto::v1::Hashing { scheme: "md5".to_owned(), ..Default::default() });
+            }),
+            ("analysisPlan.plannedSampleSize", |e| plan_of(e).method = InferenceMethod::FixedHorizon.into()),
+            ("analysisPlan.power", |e| plan_of(e).power = Some(0.0)),
+            ("analysisPlan.method", |e| plan_of(e).method = InferenceMethod::Bayesian.into()),
+            ("layerId", |e| e.layer_id = "layer".to_owned()),
+        ];
+        for (field, break_it) in cases {
+            let mut definition = valid();
+            break_it(&mut definition);
+            assert_eq!(vec![(*field).to_owned()], fields(&definition));
+        }
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once() {
+        let mut definition = valid();
+        definition.id = "a b".to_owned();
+        definition.variants.clear();
+        config_of(&mut definition).traffic_percentage = Some(-1.0);
+
+        assert_eq!(vec!["id", "variants", "config.trafficPercentage"], fields(&definition));
+    }
+
+    #[test]
+    fn what_looks_like_a_fraction_is_pointed_out() {
+        let mut definition = valid();
+        config_of(&mut definition).traffic_percentage = Some(0.5);
+        definition.metrics.clear();
+
+        let reasons: Vec<_> = warnings(&definition).iter().map(Warning::reason).collect();
+        assert_eq!(vec![WarningReason::LooksLikeFraction, WarningReason::NoPrimaryMetric], reasons);
+    }
+
+    fn config_of(definition: &mut Experiment) -> &mut ExperimentConfig {
+        definition.config.get_or_insert_with(Default::default)
+    }
+
+    fn plan_of(definition: &mut Experiment) -> &mut crate::proto::v1::AnalysisPlan {
+        definition.analysis_plan.get_or_insert_with(Default::default)
+    }
+}
