@@ -26,11 +26,7 @@ impl<'a> Who<'a> {
     #[must_use]
     pub fn id_for(&self, entity_type: &str) -> Option<&'a str> {
         // Callers with one type send no map: the common case costs no look-up.
-        let named = if self.entities.is_empty() {
-            None
-        } else {
-            self.entities.get(entity_type)
-        };
+        let named = if self.entities.is_empty() { None } else { self.entities.get(entity_type) };
         let id = named.map_or(self.entity_id, String::as_str);
         (!id.is_empty() && id.len() <= MAX_ENTITY_ID_BYTES).then_some(id)
     }
@@ -94,11 +90,7 @@ pub fn decide<'s>(experiment: &'s CompiledExperiment, who: Who<'s>, now_ms: i64)
                 return outside(DecisionReason::Stopped, entity_id);
             };
             let variant = experiment.variant(shipped);
-            return Decision {
-                variant,
-                enabled: variant.enabled,
-                ..outside(DecisionReason::Shipped, entity_id)
-            };
+            return Decision { variant, enabled: variant.enabled, ..outside(DecisionReason::Shipped, entity_id) };
         }
     }
     if !experiment.gate.admits(entity_id, now_ms) {

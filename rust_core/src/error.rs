@@ -43,9 +43,7 @@ pub enum Error {
         did_you_mean: Option<String>,
     },
     /// Another system assigns the experiment.
-    #[error(
-        "experiment `{experiment_id}` is assigned by another system, which sends its exposures with Record"
-    )]
+    #[error("experiment `{experiment_id}` is assigned by another system, which sends its exposures with Record")]
     AssignedExternally {
         /// Where it is.
         namespace: String,
@@ -115,9 +113,6 @@ pub struct Rejection {
 
 impl Rejection {
     pub(crate) fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
+        Self { reason, message: message.into() }
     }
 }

@@ -29,9 +29,6 @@ mod tests {
 
     #[test]
     fn purposes_of_one_salt_are_different_choices() {
-        assert_ne!(
-            Seed::new("exp", "traffic").hash("entity"),
-            Seed::new("exp", "variant/a").hash("entity"),
-        );
+        assert_ne!(Seed::new("exp", "traffic").hash("entity"), Seed::new("exp", "variant/a").hash("entity"),);
     }
 }

@@ -53,13 +53,9 @@ impl Snapshot {
         for (index, definition) in message.experiments.iter().enumerate() {
             match CompiledExperiment::compile(definition, message.revision) {
                 Ok(compiled) => {
-                    let namespace = namespaces
-                        .entry(compiled.namespace().to_owned())
-                        .or_default();
+                    let namespace = namespaces.entry(compiled.namespace().to_owned()).or_default();
                     namespace.ids.push(compiled.id().to_owned());
-                    namespace
-                        .experiments
-                        .insert(compiled.id().to_owned(), compiled);
+                    namespace.experiments.insert(compiled.id().to_owned(), compiled);
                 }
                 Err(found) => violations.extend(found.into_iter().map(|violation| Violation {
                     field: format!("experiments[{index}].{}", violation.field),
@@ -74,11 +70,7 @@ impl Snapshot {
             namespace.ids.sort_unstable();
             namespace.ids.dedup();
         }
-        Ok(Self {
-            generation: message.generation,
-            revision: message.revision,
-            namespaces,
-        })
+        Ok(Self { generation: message.generation, revision: message.revision, namespaces })
     }
 
     /// Which life of the catalog [`Snapshot::revision`] counts in.
@@ -97,10 +89,7 @@ impl Snapshot {
     #[inline]
     #[must_use]
     pub fn experiment(&self, namespace: &str, experiment_id: &str) -> Option<&CompiledExperiment> {
-        self.namespaces
-            .get(or_default(namespace))?
-            .experiments
-            .get(experiment_id)
+        self.namespaces.get(or_default(namespace))?.experiments.get(experiment_id)
     }
 
     /// Experiments of a namespace, by id.
@@ -117,12 +106,7 @@ impl Snapshot {
         let did_you_mean = (experiment_id.len() <= rules::MAX_ID_BYTES)
             .then(|| {
                 self.experiments(namespace)
-                    .map(|experiment| {
-                        (
-                            strsim::jaro_winkler(experiment.id(), experiment_id),
-                            experiment.id(),
-                        )
-                    })
+                    .map(|experiment| (strsim::jaro_winkler(experiment.id(), experiment_id), experiment.id()))
                     .filter(|(similarity, _)| *similarity >= NEAR)
                     .max_by(|left, right| left.0.total_cmp(&right.0))
                     .map(|(_, id)| id.to_owned())
@@ -140,9 +124,5 @@ impl Snapshot {
 #[inline]
 #[must_use]
 pub fn or_default(namespace: &str) -> &str {
-    if namespace.is_empty() {
-        DEFAULT_NAMESPACE
-    } else {
-        namespace
-    }
+    if namespace.is_empty() { DEFAULT_NAMESPACE } else { namespace }
 }

@@ -36,11 +36,7 @@ impl TrafficGate {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         // 0 to 1e8 after the clamp
         let units = (percentage.clamp(0.0, 100.0) * UNITS_PER_PERCENT).round_ties_even() as u128;
-        Self {
-            seed: Seed::new(salt, "traffic"),
-            bound: (units << 64) / ALL_UNITS,
-            ramp,
-        }
+        Self { seed: Seed::new(salt, "traffic"), bound: (units << 64) / ALL_UNITS, ramp }
     }
 
     /// Whether the entity is enrolled at `now_ms`. Once in, it stays in: a ramp only rises.
@@ -55,11 +51,8 @@ impl TrafficGate {
         let Some(ramp) = self.ramp else {
             return self.bound;
         };
-        let elapsed = now_ms
-            .saturating_sub(ramp.started_at_ms)
-            .clamp(0, ramp.period_ms);
-        self.bound * u128::from(elapsed.unsigned_abs())
-            / u128::from(ramp.period_ms.unsigned_abs().max(1))
+        let elapsed = now_ms.saturating_sub(ramp.started_at_ms).clamp(0, ramp.period_ms);
+        self.bound * u128::from(elapsed.unsigned_abs()) / u128::from(ramp.period_ms.unsigned_abs().max(1))
     }
 }
 
@@ -92,11 +85,7 @@ impl Rendezvous {
         by_id.sort_by(|left, right| left.1.cmp(right.1));
         let arms = by_id
             .into_iter()
-            .map(|(index, id, weight)| Arm {
-                seed: Seed::new(salt, &format!("variant/{id}")),
-                weight,
-                index,
-            })
+            .map(|(index, id, weight)| Arm { seed: Seed::new(salt, &format!("variant/{id}")), weight, index })
             .collect();
         Self { arms }
     }
@@ -183,9 +172,7 @@ mod tests {
     #[test]
     fn shares_follow_weights() {
         let split = Rendezvous::new("exp", &[("a", 10.0), ("b", 90.0)]);
-        let first = (0..100_000)
-            .filter(|index| split.choose(&format!("u{index}")) == Some(0))
-            .count();
+        let first = (0..100_000).filter(|index| split.choose(&format!("u{index}")) == Some(0)).count();
         // Five standard deviations of a binomial of 100,000 at .1 are 474.
         assert!(first.abs_diff(10_000) < 474, "{first}");
     }

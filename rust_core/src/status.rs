@@ -64,10 +64,7 @@ struct RetryInfo {
 
 const DOMAIN: &str = "klero.v1";
 /// Group commits take milliseconds; a full queue or a snapshot takes a few of them.
-const RETRY_DELAY: Duration = Duration {
-    seconds: 0,
-    nanos: 100_000_000,
-};
+const RETRY_DELAY: Duration = Duration { seconds: 0, nanos: 100_000_000 };
 
 /// An error ready for the wire.
 #[derive(Debug)]
@@ -89,36 +86,17 @@ impl From<&Error> for WireStatus {
             &ErrorInfo {
                 reason: row.reason.as_str_name().to_owned(),
                 domain: DOMAIN.to_owned(),
-                metadata: row
-                    .metadata
-                    .into_iter()
-                    .map(|(key, value)| (key.to_owned(), value))
-                    .collect(),
+                metadata: row.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             },
         )];
         if let Error::InvalidFields(violations) = error {
             details.push(any("google.rpc.BadRequest", &bad_request(violations)));
         }
-        if matches!(row.code, Code::Unavailable | Code::ResourceExhausted)
-            && row.reason != ErrorReason::ShuttingDown
-        {
-            details.push(any(
-                "google.rpc.RetryInfo",
-                &RetryInfo {
-                    retry_delay: Some(RETRY_DELAY),
-                },
-            ));
+        if matches!(row.code, Code::Unavailable | Code::ResourceExhausted) && row.reason != ErrorReason::ShuttingDown {
+            details.push(any("google.rpc.RetryInfo", &RetryInfo { retry_delay: Some(RETRY_DELAY) }));
         }
-        let status = Status {
-            code: row.code as i32,
-            message: message.clone(),
-            details,
-        };
-        Self {
-            code: row.code,
-            message,
-            details: status.encode_to_vec(),
-        }
+        let status = Status { code: row.code as i32, message: message.clone(), details };
+        Self { code: row.code, message, details: status.encode_to_vec() }
     }
 }
 
@@ -130,102 +108,53 @@ struct Row {
 
 fn row(error: &Error) -> Row {
     let (code, reason, metadata) = match error {
-        Error::InvalidFields(violations) => (
-            Code::InvalidArgument,
-            ErrorReason::InvalidField,
-            vec![("fields", violations.len().to_string())],
-        ),
-        Error::Malformed(_) => (
-            Code::InvalidArgument,
-            ErrorReason::InvalidField,
-            vec![("fields", "1".to_owned())],
-        ),
+        Error::InvalidFields(violations) => {
+            (Code::InvalidArgument, ErrorReason::InvalidField, vec![("fields", violations.len().to_string())])
+        }
+        Error::Malformed(_) => (Code::InvalidArgument, ErrorReason::InvalidField, vec![("fields", "1".to_owned())]),
         Error::BatchTooLarge { size, limit, unit } => (
             Code::InvalidArgument,
             ErrorReason::BatchTooLarge,
-            vec![
-                ("size", size.to_string()),
-                ("limit", limit.to_string()),
-                ("unit", (*unit).to_owned()),
-            ],
+            vec![("size", size.to_string()), ("limit", limit.to_string()), ("unit", (*unit).to_owned())],
         ),
-        Error::ExperimentNotFound {
-            namespace,
-            experiment_id,
-            did_you_mean,
-        } => {
-            let mut metadata = vec![
-                ("namespace", namespace.clone()),
-                ("experiment_id", experiment_id.clone()),
-            ];
-            metadata.extend(
-                did_you_mean
-                    .iter()
-                    .map(|near| ("did_you_mean", near.clone())),
-            );
+        Error::ExperimentNotFound { namespace, experiment_id, did_you_mean } => {
+            let mut metadata = vec![("namespace", namespace.clone()), ("experiment_id", experiment_id.clone())];
+            metadata.extend(did_you_mean.iter().map(|near| ("did_you_mean", near.clone())));
             (Code::NotFound, ErrorReason::ExperimentNotFound, metadata)
         }
-        Error::AssignedExternally {
-            namespace,
-            experiment_id,
-        } => (
+        Error::AssignedExternally { namespace, experiment_id } => (
             Code::FailedPrecondition,
             ErrorReason::AssignedExternally,
-            vec![
-                ("namespace", namespace.clone()),
-                ("experiment_id", experiment_id.clone()),
-            ],
+            vec![("namespace", namespace.clone()), ("experiment_id", experiment_id.clone())],
         ),
-        Error::RequestIdOutOfRange {
-            request_id,
-            oldest,
-            newest,
-        } => (
+        Error::RequestIdOutOfRange { request_id, oldest, newest } => (
             Code::FailedPrecondition,
             ErrorReason::RequestIdOutOfRange,
-            vec![
-                ("request_id", request_id.clone()),
-                ("oldest", oldest.clone()),
-                ("newest", newest.clone()),
-            ],
+            vec![("request_id", request_id.clone()), ("oldest", oldest.clone()), ("newest", newest.clone())],
         ),
         Error::SnapshotUnavailable => (Code::Unavailable, ErrorReason::SnapshotUnavailable, vec![]),
-        Error::Overloaded { queue } => (
-            Code::ResourceExhausted,
-            ErrorReason::Overloaded,
-            vec![("queue", (*queue).to_owned())],
-        ),
+        Error::Overloaded { queue } => {
+            (Code::ResourceExhausted, ErrorReason::Overloaded, vec![("queue", (*queue).to_owned())])
+        }
         Error::JournalUnavailable => (Code::Unavailable, ErrorReason::JournalUnavailable, vec![]),
         Error::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown, vec![]),
-        Error::Unimplemented(method) => (
-            Code::Unimplemented,
-            ErrorReason::Unimplemented,
-            vec![("method", method.clone())],
-        ),
+        Error::Unimplemented(method) => {
+            (Code::Unimplemented, ErrorReason::Unimplemented, vec![("method", method.clone())])
+        }
     };
-    Row {
-        code,
-        reason,
-        metadata,
-    }
+    Row { code, reason, metadata }
 }
 
 fn bad_request(violations: &[Violation]) -> BadRequest {
     let field_violations = violations
         .iter()
-        .map(|violation| FieldViolation {
-            field: violation.field.clone(),
-            description: violation.description.clone(),
-        })
+        .map(|violation| FieldViolation { field: violation.field.clone(), description: violation.description.clone() })
         .collect();
     BadRequest { field_violations }
 }
 
 fn any(name: &str, message: &impl Message) -> Any {
-    Any {
-        type_url: format!("type.googleapis.com/{name}"),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
 }
 
 #[cfg(test)]
@@ -234,10 +163,7 @@ mod tests {
 
     #[test]
     fn every_bad_field_is_on_the_wire() {
-        let violation = |field: &str| Violation {
-            field: field.to_owned(),
-            description: "bad".to_owned(),
-        };
+        let violation = |field: &str| Violation { field: field.to_owned(), description: "bad".to_owned() };
         let wire = WireStatus::from(&Error::InvalidFields(vec![violation("a"), violation("b")]));
 
         let status = Status::decode(wire.details.as_slice()).unwrap();
@@ -251,9 +177,6 @@ mod tests {
         let wire = WireStatus::from(&Error::Overloaded { queue: "journal" });
 
         let status = Status::decode(wire.details.as_slice()).unwrap();
-        assert_eq!(
-            "type.googleapis.com/google.rpc.RetryInfo",
-            status.details[1].type_url
-        );
+        assert_eq!("type.googleapis.com/google.rpc.RetryInfo", status.details[1].type_url);
     }
 }

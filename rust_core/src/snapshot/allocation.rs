@@ -12,14 +12,8 @@ use crate::snapshot::rules::variants_of;
 /// with everyone enrolled.
 #[must_use]
 pub fn allocation(definition: &Experiment) -> Allocation {
-    let arms: Vec<_> = variants_of(definition)
-        .map(|(_, variant)| variant)
-        .collect();
-    let traffic = definition
-        .config
-        .as_ref()
-        .and_then(|config| config.traffic_percentage)
-        .unwrap_or(100.0);
+    let arms: Vec<_> = variants_of(definition).map(|(_, variant)| variant).collect();
+    let traffic = definition.config.as_ref().and_then(|config| config.traffic_percentage).unwrap_or(100.0);
     let unset = arms.iter().all(|variant| variant.weight.is_none());
     let by_weight = unset && definition.r#type() == ExperimentType::FeatureFlag;
     #[allow(clippy::cast_precision_loss)] // a handful of variants
@@ -34,9 +28,5 @@ pub fn allocation(definition: &Experiment) -> Allocation {
         .enumerate()
         .map(|(position, variant)| (variant.id.clone(), weight(position, variant.weight)))
         .collect();
-    Allocation {
-        weights,
-        traffic_percentage: if by_weight { 100.0 } else { traffic },
-        ..Allocation::default()
-    }
+    Allocation { weights, traffic_percentage: if by_weight { 100.0 } else { traffic }, ..Allocation::default() }
 }

@@ -30,10 +30,7 @@ pub fn canonical(mut definition: v1::Experiment) -> v1::Experiment {
 
 fn mark(variant: &mut v1::Variant, is_control: bool) {
     variant.is_control = is_control;
-    variant.config_digest = variant
-        .config
-        .as_ref()
-        .map_or(0, |config| xxh64(&config.encode_to_vec(), 0));
+    variant.config_digest = variant.config.as_ref().map_or(0, |config| xxh64(&config.encode_to_vec(), 0));
 }
 
 #[cfg(test)]
@@ -41,11 +38,7 @@ mod tests {
     use super::*;
 
     fn variant(id: &str, name: &str) -> v1::Variant {
-        v1::Variant {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            ..v1::Variant::default()
-        }
+        v1::Variant { id: id.to_owned(), name: name.to_owned(), ..v1::Variant::default() }
     }
 
     #[test]
@@ -56,14 +49,7 @@ mod tests {
             ..v1::Experiment::default()
         });
 
-        assert_eq!(
-            vec!["other", ""],
-            stored
-                .variants
-                .iter()
-                .map(|variant| &variant.name)
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(vec!["other", ""], stored.variants.iter().map(|variant| &variant.name).collect::<Vec<_>>());
         assert!(stored.control.unwrap().is_control);
         assert_eq!("default", stored.namespace);
     }

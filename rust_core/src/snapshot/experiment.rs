@@ -58,10 +58,7 @@ impl CompiledExperiment {
         if !found.is_empty() {
             return Err(found);
         }
-        let in_force = definition
-            .allocation
-            .clone()
-            .unwrap_or_else(|| allocation(definition));
+        let in_force = definition.allocation.clone().unwrap_or_else(|| allocation(definition));
         let salt = definition
             .hashing
             .as_ref()
@@ -73,24 +70,17 @@ impl CompiledExperiment {
             is_control: variant.is_control,
             enabled: variant.enabled.unwrap_or(!variant.is_control),
             weight: in_force.weights.get(&variant.id).copied().unwrap_or(0.0),
-            config: variant
-                .config
-                .as_ref()
-                .map(|config| config.encode_to_vec().into()),
+            config: variant.config.as_ref().map(|config| config.encode_to_vec().into()),
             config_digest: variant.config_digest,
         });
         let Some(control) = variants.next() else {
             return Err(Vec::new());
         };
         let treatments: Vec<_> = variants.collect();
-        let arms: Vec<(&str, f64)> = std::iter::once(&control)
-            .chain(&treatments)
-            .map(|variant| (variant.id.as_str(), variant.weight))
-            .collect();
+        let arms: Vec<(&str, f64)> =
+            std::iter::once(&control).chain(&treatments).map(|variant| (variant.id.as_str(), variant.weight)).collect();
         let rendezvous = Rendezvous::new(salt, &arms);
-        let shipped = arms
-            .iter()
-            .position(|(id, _)| *id == definition.shipped_variant_id);
+        let shipped = arms.iter().position(|(id, _)| *id == definition.shipped_variant_id);
         Ok(Self {
             namespace: definition.namespace.clone(),
             id: definition.id.clone(),
@@ -104,8 +94,7 @@ impl CompiledExperiment {
             gate: TrafficGate::new(salt, in_force.traffic_percentage, ramp(definition)),
             rendezvous,
             shipped,
-            measured: definition.r#type() != ExperimentType::FeatureFlag
-                || !definition.metrics.is_empty(),
+            measured: definition.r#type() != ExperimentType::FeatureFlag || !definition.metrics.is_empty(),
             control,
             treatments,
         })
@@ -133,10 +122,7 @@ impl CompiledExperiment {
     #[inline]
     #[must_use]
     pub(crate) fn variant(&self, position: usize) -> &CompiledVariant {
-        position
-            .checked_sub(1)
-            .and_then(|index| self.treatments.get(index))
-            .unwrap_or(&self.control)
+        position.checked_sub(1).and_then(|index| self.treatments.get(index)).unwrap_or(&self.control)
     }
 
     /// The control, then the treatments.
@@ -155,10 +141,7 @@ fn ramp(definition: &Experiment) -> Option<Ramp> {
     let period = definition.config.as_ref()?.ramp_up_period.as_ref()?;
     let started = definition.started_at.as_ref()?;
     Some(Ramp {
-        started_at_ms: started
-            .seconds
-            .saturating_mul(1000)
-            .saturating_add(i64::from(started.nanos) / 1_000_000),
+        started_at_ms: started.seconds.saturating_mul(1000).saturating_add(i64::from(started.nanos) / 1_000_000),
         period_ms: millis(period),
     })
 }

@@ -8,8 +8,8 @@ mod variants;
 
 use crate::error::Violation;
 use crate::proto::v1::{
-    AssignmentSource, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod,
-    StickyMode, Variant, Warning, WarningReason,
+    AssignmentSource, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod, StickyMode, Variant,
+    Warning, WarningReason,
 };
 pub(crate) use metrics::{MAX_EVENT_BYTES, is_event};
 pub(super) use numbers::millis;
@@ -33,18 +33,10 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.violations.push(Violation {
-            field: field.into(),
-            description: description.into(),
-        });
+        self.violations.push(Violation { field: field.into(), description: description.into() });
     }
 
-    pub(super) fn require(
-        &mut self,
-        holds: bool,
-        field: &str,
-        description: impl FnOnce() -> String,
-    ) {
+    pub(super) fn require(&mut self, holds: bool, field: &str, description: impl FnOnce() -> String) {
         if !holds {
             self.add(field, description());
         }
@@ -53,10 +45,7 @@ impl Report {
 
 /// The control, then the treatments, each with its JSON path.
 pub fn variants_of(definition: &Experiment) -> impl Iterator<Item = (String, &Variant)> {
-    let control = definition
-        .control
-        .iter()
-        .map(|variant| ("control".to_owned(), variant));
+    let control = definition.control.iter().map(|variant| ("control".to_owned(), variant));
     let treatments = definition.variants.iter().enumerate();
     control.chain(treatments.map(|(index, variant)| (format!("variants[{index}]"), variant)))
 }
@@ -72,26 +61,11 @@ pub fn violations(definition: &Experiment) -> Vec<Violation> {
     }
     bytes(&mut report, "name", &definition.name, MAX_NAME_BYTES);
     bytes(&mut report, "owner", &definition.owner, MAX_NAME_BYTES);
-    bytes(
-        &mut report,
-        "description",
-        &definition.description,
-        MAX_TEXT_BYTES,
-    );
-    bytes(
-        &mut report,
-        "hypothesis",
-        &definition.hypothesis,
-        MAX_TEXT_BYTES,
-    );
+    bytes(&mut report, "description", &definition.description, MAX_TEXT_BYTES);
+    bytes(&mut report, "hypothesis", &definition.hypothesis, MAX_TEXT_BYTES);
     enumeration::<ExperimentType>(&mut report, "type", definition.r#type, true);
     enumeration::<StickyMode>(&mut report, "sticky", definition.sticky, false);
-    enumeration::<AssignmentSource>(
-        &mut report,
-        "assignmentSource",
-        definition.assignment_source,
-        false,
-    );
+    enumeration::<AssignmentSource>(&mut report, "assignmentSource", definition.assignment_source, false);
     labels(&mut report, definition);
     hashing(&mut report, definition);
     variants::check(&mut report, definition);
@@ -100,9 +74,7 @@ pub fn violations(definition: &Experiment) -> Vec<Violation> {
         config(&mut report, settings);
     }
     plan(&mut report, definition);
-    report
-        .violations
-        .extend(super::unserved::unserved(definition));
+    report.violations.extend(super::unserved::unserved(definition));
     report.violations
 }
 
@@ -110,10 +82,7 @@ pub fn violations(definition: &Experiment) -> Vec<Violation> {
 #[must_use]
 pub fn warnings(definition: &Experiment) -> Vec<Warning> {
     let mut found = Vec::new();
-    let traffic = definition
-        .config
-        .as_ref()
-        .and_then(|config| config.traffic_percentage);
+    let traffic = definition.config.as_ref().and_then(|config| config.traffic_percentage);
     if let Some(traffic) = traffic.filter(|traffic| *traffic > 0.0 && *traffic <= 1.0) {
         found.push(Warning {
             field: "config.trafficPercentage".to_owned(),
@@ -135,34 +104,19 @@ pub fn warnings(definition: &Experiment) -> Vec<Warning> {
 pub(super) fn id(report: &mut Report, field: &str, value: &str) {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let holds = !value.is_empty() && value.len() <= MAX_ID_BYTES && value.bytes().all(allowed);
-    report.require(holds, field, || {
-        format!(
-            "`{}` must be 1 to {MAX_ID_BYTES} of A-Z a-z 0-9 . _ -",
-            shortened(value)
-        )
-    });
+    report.require(holds, field, || format!("`{}` must be 1 to {MAX_ID_BYTES} of A-Z a-z 0-9 . _ -", shortened(value)));
 }
 
 pub(super) fn bytes(report: &mut Report, field: &str, value: &str, limit: usize) {
-    report.require(value.len() <= limit, field, || {
-        format!("{} bytes, at most {limit} are allowed", value.len())
-    });
+    report.require(value.len() <= limit, field, || format!("{} bytes, at most {limit} are allowed", value.len()));
 }
 
 /// Whether `value` is one that this version knows, and set if it must be.
-pub(super) fn enumeration<E: TryFrom<i32>>(
-    report: &mut Report,
-    field: &str,
-    value: i32,
-    required: bool,
-) {
+pub(super) fn enumeration<E: TryFrom<i32>>(report: &mut Report, field: &str, value: i32, required: bool) {
     if required && value == 0 {
         report.add(field, "not set");
     } else if E::try_from(value).is_err() {
-        report.add(
-            field,
-            format!("{value} is no value that this version knows"),
-        );
+        report.add(field, format!("{value} is no value that this version knows"));
     }
 }
 
@@ -172,23 +126,19 @@ fn shortened(value: &str) -> String {
     if value.chars().count() <= SHOWN {
         return value.escape_debug().to_string();
     }
-    value
-        .chars()
-        .take(SHOWN)
-        .flat_map(char::escape_debug)
-        .chain("...".chars())
-        .collect()
+    value.chars().take(SHOWN).flat_map(char::escape_debug).chain("...".chars()).collect()
 }
 
 fn labels(report: &mut Report, definition: &Experiment) {
     let count = definition.labels.len();
-    report.require(count <= MAX_LABELS, "labels", || {
-        format!("{count} labels, at most {MAX_LABELS} are allowed")
-    });
+    report.require(count <= MAX_LABELS, "labels", || format!("{count} labels, at most {MAX_LABELS} are allowed"));
     for (key, value) in &definition.labels {
         let fits = |text: &str| text.chars().count() <= MAX_LABEL_CHARS;
         report.require(!key.is_empty() && fits(key) && fits(value), "labels", || {
-            format!("`{}`: key and value must have at most {MAX_LABEL_CHARS} characters, the key at least one", shortened(key))
+            format!(
+                "`{}`: key and value must have at most {MAX_LABEL_CHARS} characters, the key at least one",
+                shortened(key)
+            )
         });
     }
 }
@@ -197,16 +147,9 @@ fn hashing(report: &mut Report, definition: &Experiment) {
     let Some(hashing) = &definition.hashing else {
         return;
     };
-    report.require(
-        hashing.scheme.is_empty() || hashing.scheme == SCHEME,
-        "hashing.scheme",
-        || {
-            format!(
-                "`{}` is not known, only `{SCHEME}` is",
-                shortened(&hashing.scheme)
-            )
-        },
-    );
+    report.require(hashing.scheme.is_empty() || hashing.scheme == SCHEME, "hashing.scheme", || {
+        format!("`{}` is not known, only `{SCHEME}` is", shortened(&hashing.scheme))
+    });
     report.require(!hashing.salt.contains('/'), "hashing.salt", || {
         format!("`{}` must have no slash", shortened(&hashing.salt))
     });
@@ -222,11 +165,7 @@ fn config(report: &mut Report, config: &ExperimentConfig) {
     if let Some(traffic) = config.traffic_percentage {
         percentage(report, "config.trafficPercentage", traffic);
     }
-    duration(
-        report,
-        "config.rampUpPeriod",
-        config.ramp_up_period.as_ref(),
-    );
+    duration(report, "config.rampUpPeriod", config.ramp_up_period.as_ref());
     duration(report, "config.duration", config.duration.as_ref());
     duration(report, "config.minDuration", config.min_duration.as_ref());
 }
@@ -237,21 +176,11 @@ fn plan(report: &mut Report, definition: &Experiment) {
     };
     enumeration::<InferenceMethod>(report, "analysisPlan.method", plan.method, false);
     enumeration::<Correction>(report, "analysisPlan.correction", plan.correction, false);
-    not_negative(
-        report,
-        "analysisPlan.plannedSampleSize",
-        plan.planned_sample_size,
-    );
+    not_negative(report, "analysisPlan.plannedSampleSize", plan.planned_sample_size);
     if plan.method() == InferenceMethod::FixedHorizon && plan.planned_sample_size == 0 {
-        report.add(
-            "analysisPlan.plannedSampleSize",
-            "not set, but `fixed_horizon` holds at this sample size only",
-        );
+        report.add("analysisPlan.plannedSampleSize", "not set, but `fixed_horizon` holds at this sample size only");
     }
-    for (field, value) in [
-        ("analysisPlan.power", plan.power),
-        ("analysisPlan.srmAlpha", plan.srm_alpha),
-    ] {
+    for (field, value) in [("analysisPlan.power", plan.power), ("analysisPlan.srmAlpha", plan.srm_alpha)] {
         if let Some(value) = value {
             inside(report, field, value, 0.0, 1.0);
         }

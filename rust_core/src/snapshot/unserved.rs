@@ -4,18 +4,15 @@
 
 use crate::error::Violation;
 use crate::proto::v1::{
-    Aggregation, AnalysisPlan, Correction, Experiment, ExperimentConfig, ExperimentType,
-    InferenceMethod, Metric, MetricType, MissingPolicy, StickyMode,
+    Aggregation, AnalysisPlan, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod, Metric,
+    MetricType, MissingPolicy, StickyMode,
 };
 
 type Table<T> = &'static [(&'static str, fn(&T) -> bool)];
 
 const EXPERIMENT: Table<Experiment> = &[
     ("type", |e| {
-        !matches!(
-            e.r#type(),
-            ExperimentType::Unspecified | ExperimentType::AbTest | ExperimentType::FeatureFlag
-        )
+        !matches!(e.r#type(), ExperimentType::Unspecified | ExperimentType::AbTest | ExperimentType::FeatureFlag)
     }),
     ("sticky", |e| e.sticky() == StickyMode::Entity),
     ("targeting", |e| !e.targeting.is_empty()),
@@ -34,43 +31,27 @@ const CONFIG: Table<ExperimentConfig> = &[
     ("config.minDuration", |c| c.min_duration.is_some()),
 ];
 
-const FLAG_CONFIG: Table<ExperimentConfig> =
-    &[("config.rampUpPeriod", |c| c.ramp_up_period.is_some())];
+const FLAG_CONFIG: Table<ExperimentConfig> = &[("config.rampUpPeriod", |c| c.ramp_up_period.is_some())];
 
 const PLAN: Table<AnalysisPlan> = &[
     ("analysisPlan.method", |p| {
         !matches!(
             p.method(),
-            InferenceMethod::Unspecified
-                | InferenceMethod::Sequential
-                | InferenceMethod::FixedHorizon
+            InferenceMethod::Unspecified | InferenceMethod::Sequential | InferenceMethod::FixedHorizon
         )
     }),
-    ("analysisPlan.correction", |p| {
-        p.correction() == Correction::BenjaminiHochberg
-    }),
-    ("analysisPlan.covariateAdjustment", |p| {
-        p.covariate_adjustment
-    }),
+    ("analysisPlan.correction", |p| p.correction() == Correction::BenjaminiHochberg),
+    ("analysisPlan.covariateAdjustment", |p| p.covariate_adjustment),
     ("analysisPlan.dimensions", |p| !p.dimensions.is_empty()),
 ];
 
 const METRIC: Table<Metric> = &[
-    ("type", |m| {
-        matches!(m.r#type(), MetricType::Ratio | MetricType::Quantile)
-    }),
+    ("type", |m| matches!(m.r#type(), MetricType::Ratio | MetricType::Quantile)),
     ("denominatorEvent", |m| !m.denominator_event.is_empty()),
-    ("aggregation", |m| {
-        !matches!(m.aggregation(), Aggregation::Unspecified | Aggregation::Sum)
-    }),
+    ("aggregation", |m| !matches!(m.aggregation(), Aggregation::Unspecified | Aggregation::Sum)),
     ("quantile", |m| m.quantile != 0.0),
     ("window", |m| m.window.is_some()),
-    ("missing", |m| {
-        !matches!(
-            m.missing(),
-            MissingPolicy::Unspecified | MissingPolicy::Zero
-        )
-    }),
+    ("missing", |m| !matches!(m.missing(), MissingPolicy::Unspecified | MissingPolicy::Zero)),
     ("cap", |m| m.cap.is_some()),
     ("covariates", |m| !m.covariates.is_empty()),
     ("lowerBound", |m| m.lower_bound.is_some()),

@@ -13,57 +13,35 @@ pub(crate) const MAX_EVENT_BYTES: usize = 128;
 
 pub(super) fn check(report: &mut Report, metrics: &[Metric]) {
     let count = metrics.len();
-    report.require(count <= MAX_METRICS, "metrics", || {
-        format!("{count} metrics, at most {MAX_METRICS} are allowed")
-    });
+    report.require(count <= MAX_METRICS, "metrics", || format!("{count} metrics, at most {MAX_METRICS} are allowed"));
     let mut names = BTreeSet::new();
     let mut primary: Option<&str> = None;
     for (index, metric) in metrics.iter().enumerate() {
         let path = |field: &str| format!("metrics[{index}].{field}");
         id(report, &path("name"), &metric.name);
         if !metric.name.is_empty() && !names.insert(metric.name.as_str()) {
-            report.add(
-                path("name"),
-                format!("`{}` is the name of another metric too", metric.name),
-            );
+            report.add(path("name"), format!("`{}` is the name of another metric too", metric.name));
         }
         enumeration::<MetricType>(report, &path("type"), metric.r#type, true);
         enumeration::<MetricGoal>(report, &path("goal"), metric.goal, metric.primary);
-        enumeration::<EffectScale>(
-            report,
-            &path("minEffectScale"),
-            metric.min_effect_scale,
-            false,
-        );
+        enumeration::<EffectScale>(report, &path("minEffectScale"), metric.min_effect_scale, false);
         enumeration::<Aggregation>(report, &path("aggregation"), metric.aggregation, false);
         enumeration::<MissingPolicy>(report, &path("missing"), metric.missing, false);
         if metric.primary {
             if let Some(first) = primary {
-                report.add(
-                    path("primary"),
-                    format!("`{first}` is primary already, at most one metric is"),
-                );
+                report.add(path("primary"), format!("`{first}` is primary already, at most one metric is"));
             }
             primary.get_or_insert(&metric.name);
         }
         let effect = metric.min_effect;
-        report.require(
-            effect >= 0.0 && effect.is_finite(),
-            &path("minEffect"),
-            || format!("{effect} must be at least 0"),
-        );
-        report.require(
-            is_event(&metric.event) || metric.event.is_empty(),
-            &path("event"),
-            || format!("must have at most {MAX_EVENT_BYTES} bytes and no control characters"),
-        );
+        report.require(effect >= 0.0 && effect.is_finite(), &path("minEffect"), || {
+            format!("{effect} must be at least 0")
+        });
+        report.require(is_event(&metric.event) || metric.event.is_empty(), &path("event"), || {
+            format!("must have at most {MAX_EVENT_BYTES} bytes and no control characters")
+        });
         bytes(report, &path("unit"), &metric.unit, MAX_UNIT_BYTES);
-        bytes(
-            report,
-            &path("description"),
-            &metric.description,
-            MAX_TEXT_BYTES,
-        );
+        bytes(report, &path("description"), &metric.description, MAX_TEXT_BYTES);
         duration(report, &path("window"), metric.window.as_ref());
     }
 }

@@ -19,49 +19,24 @@ const WEIGHT_TOLERANCE: f64 = 0.1;
 
 pub(super) fn check(report: &mut Report, definition: &Experiment) {
     if definition.control.is_none() {
-        report.add(
-            "control",
-            "not set: the variant that the others are compared with",
-        );
+        report.add("control", "not set: the variant that the others are compared with");
     }
     if definition.variants.is_empty() {
-        report.add(
-            "variants",
-            "empty: at least one variant beside the control is needed",
-        );
+        report.add("variants", "empty: at least one variant beside the control is needed");
     }
     let count = definition.variants.len();
     report.require(count < MAX_VARIANTS, "variants", || {
-        format!(
-            "{count} variants beside the control, at most {} are allowed",
-            MAX_VARIANTS - 1
-        )
+        format!("{count} variants beside the control, at most {} are allowed", MAX_VARIANTS - 1)
     });
-    let control_id = definition
-        .control
-        .as_ref()
-        .map(|control| control.id.as_str());
+    let control_id = definition.control.as_ref().map(|control| control.id.as_str());
     let mut seen = BTreeSet::new();
     for (path, variant) in variants_of(definition) {
         id(report, &format!("{path}.id"), &variant.id);
-        bytes(
-            report,
-            &format!("{path}.name"),
-            &variant.name,
-            MAX_NAME_BYTES,
-        );
-        bytes(
-            report,
-            &format!("{path}.description"),
-            &variant.description,
-            MAX_TEXT_BYTES,
-        );
+        bytes(report, &format!("{path}.name"), &variant.name, MAX_NAME_BYTES);
+        bytes(report, &format!("{path}.description"), &variant.description, MAX_TEXT_BYTES);
         if !variant.id.is_empty() && !seen.insert(variant.id.as_str()) {
             let description = if Some(variant.id.as_str()) == control_id {
-                format!(
-                    "`{}` is the control's id, but the content differs: there is one control",
-                    variant.id
-                )
+                format!("`{}` is the control's id, but the content differs: there is one control", variant.id)
             } else {
                 format!("`{}` is the id of another variant too", variant.id)
             };
@@ -93,10 +68,7 @@ fn check_weights(report: &mut Report, definition: &Experiment) {
         return;
     }
     for path in &unset {
-        report.add(
-            path,
-            "not set, but other variants have a weight: set all, the control's too, or none",
-        );
+        report.add(path, "not set, but other variants have a weight: set all, the control's too, or none");
     }
     if unset.is_empty() && (sum - 100.0).abs() > WEIGHT_TOLERANCE {
         report.add(
@@ -111,9 +83,7 @@ fn check_weights(report: &mut Report, definition: &Experiment) {
 
 fn check_config(report: &mut Report, path: &str, config: &Struct) {
     let size = config.encoded_len();
-    report.require(size <= MAX_CONFIG_BYTES, path, || {
-        format!("{size} bytes, at most {MAX_CONFIG_BYTES} are allowed")
-    });
+    report.require(size <= MAX_CONFIG_BYTES, path, || format!("{size} bytes, at most {MAX_CONFIG_BYTES} are allowed"));
     for (key, value) in &config.fields {
         check_value(report, &format!("{path}.{key}"), value, 1);
     }
@@ -129,10 +99,7 @@ fn check_value(report: &mut Report, path: &str, value: &Value, depth: usize) {
             report.add(path, format!("{number} is no number that JSON has"));
         }
         Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() > MAX_WHOLE => {
-            report.add(
-                path,
-                format!("whole numbers beyond 2^53 lose digits, write {number} as text"),
-            );
+            report.add(path, format!("whole numbers beyond 2^53 lose digits, write {number} as text"));
         }
         Some(Kind::StructValue(inner)) => {
             for (key, value) in &inner.fields {
@@ -144,9 +111,7 @@ fn check_value(report: &mut Report, path: &str, value: &Value, depth: usize) {
                 check_value(report, &format!("{path}[{index}]"), value, depth + 1);
             }
         }
-        Some(
-            Kind::NumberValue(_) | Kind::NullValue(_) | Kind::StringValue(_) | Kind::BoolValue(_),
-        ) => {}
+        Some(Kind::NumberValue(_) | Kind::NullValue(_) | Kind::StringValue(_) | Kind::BoolValue(_)) => {}
         None => report.add(path, "has no value"),
     }
 }
