@@ -11,20 +11,20 @@
 //!
 //! Pure Rust by default. Only `python`, behind the feature of the same name, knows `PyO3`.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod decide;
 pub mod error;
+pub mod handle;
 pub mod hash;
+pub mod journal;
+pub mod memory;
+pub mod moments;
 pub mod proto;
+#[cfg(feature = "python")]
+mod python;
+pub mod seen;
 pub mod snapshot;
 pub mod split;
 pub mod status;
+pub mod tally;

@@ -5,11 +5,12 @@ the message and become the metadata of `google.rpc.ErrorInfo`. `ErrorReason` doc
 
     KleroError
     |-- InvalidFieldError           fields break their rules; lists all of them
-    |-- BatchTooLargeError
     |-- ExperimentNotFoundError
+    |-- VariantNotFoundError
     |-- IterationNotFoundError
     |-- AlreadyExistsError
     |-- EtagMismatchError
+    |-- CatalogContendedError         repeat
     |-- IllegalTransitionError
     |-- UnimplementedError
     |-- JournalUnavailableError     retry
@@ -17,6 +18,7 @@ the message and become the metadata of `google.rpc.ErrorInfo`. `ErrorReason` doc
     |-- ResultsBehindError          retry
     |-- ShuttingDownError
     |-- InternalError               a fault in Klero
+    |-- EncodedError                a refusal of the core, encoded for the wire already
     |-- WireError                   a failed call as the other side described it
     `-- StartupError                the server cannot start; never crosses the wire
 """
@@ -107,6 +109,14 @@ class IterationNotFoundError(KleroError):
     message = "experiment `{experiment_id}` has no iteration {iteration}"
 
 
+class VariantNotFoundError(KleroError):
+    """Not a variant of the experiment."""
+
+    code = code_pb2.NOT_FOUND
+    reason = ErrorReason.ERROR_REASON_VARIANT_NOT_FOUND
+    message = "experiment `{experiment_id}` has no variant `{variant_id}`"
+
+
 class AlreadyExistsError(KleroError):
     """The id is taken."""
 
@@ -121,6 +131,14 @@ class EtagMismatchError(KleroError):
     code = code_pb2.ABORTED
     reason = ErrorReason.ERROR_REASON_ETAG_MISMATCH
     message = "etag of {resource_type} `{id}` is `{found}`, not `{expected}`: read it again, then repeat the change"
+
+
+class CatalogContendedError(KleroError):
+    """Too many others changed the catalog at once. Nothing was changed; repeat as it is."""
+
+    code = code_pb2.ABORTED
+    reason = ErrorReason.ERROR_REASON_CATALOG_CONTENDED
+    message = "the catalog changed {attempts} times while this change was made; nothing was changed, repeat it"
 
 
 class IllegalTransitionError(KleroError):
@@ -178,6 +196,17 @@ class InternalError(KleroError):
     """A fault in Klero; the log has it under `log_id`."""
 
     message = "internal error, see `{log_id}` in the server's log"
+
+
+class EncodedError(KleroError):
+    """A hot call that the core refuses; it knows the contract's errors itself."""
+
+    def __init__(self, *, code: int, message: str, details: bytes) -> None:
+        """Keep the parts: status code, message, and an encoded `google.rpc.Status`."""
+        Exception.__init__(self, message)
+        self.code = code  # type: ignore[misc]  # fixed by the class elsewhere, by the core here
+        self.details = details
+        self.metadata = {}
 
 
 class WireError(KleroError):

@@ -1,0 +1,263 @@
+//! What a node remembers: the queue before the journal, the tally behind it, and who waits between.
+//!
+//! A Record's way: queued, framed, made durable by the caller, folded here, answered. A decision's
+//! exposure goes the same way without anyone waiting, and not at all once it is known to be there.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::decide::Decision;
+use crate::error::Error;
+use crate::handle::{Answer, Pending};
+use crate::journal::frame::{self, FrameError};
+use crate::journal::rows::ExposureRows;
+use crate::journal::{ArmRef, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket};
+use crate::proto::storage::v1::journal_entry::Kind;
+use crate::proto::storage::v1::{Batch, Control, IterationTally, JournalFrame};
+use crate::seen::Seen;
+use crate::tally::{Applied, EntryResult, FoldError, Key, Purpose, Tally};
+
+/// Slots of the hint at exposures already folded: 2^20 of 8 bytes.
+const SEEN_BITS: u32 = 20;
+
+/// Why a frame of the journal cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It is damaged, or of another format.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// It says what cannot be.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+}
+
+/// Who waited, and what to answer: empty for a control, otherwise an encoded response.
+pub type Answered = (Ticket, Result<Vec<u8>, Error>);
+
+/// Queue, tally and those who wait for a frame to be durable.
+#[derive(Debug)]
+pub struct Memory {
+    queue: Queue,
+    tally: Mutex<Tally>,
+    seen: Seen,
+    key: Key,
+    waiting: Mutex<HashMap<Ticket, Pending>>,
+    // Copies of what the tally knows, so that nobody waits for a fold to read a number.
+    position: AtomicI64,
+    time_ms: AtomicI64,
+    oldest_request_ms: AtomicI64,
+    dropped_exposures: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl Memory {
+    /// An empty memory. `secret` keys the hashes of entities, `incarnation` names the process.
+    #[must_use]
+    pub fn new(secret: [u8; 16], incarnation: [u8; 16]) -> Self {
+        Self {
+            queue: Queue::new(incarnation, 0, DEFAULT_LIMIT_BYTES),
+            tally: Mutex::new(Tally::new(secret)),
+            seen: Seen::new(SEEN_BITS),
+            key: Key::new(secret),
+            waiting: Mutex::new(HashMap::new()),
+            position: AtomicI64::new(0),
+            time_ms: AtomicI64::new(0),
+            oldest_request_ms: AtomicI64::new(i64::MIN),
+            dropped_exposures: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a checked batch; what has no rows is answered at once.
+    ///
+    /// # Errors
+    /// If the queue is full or takes no more.
+    pub fn record(&self, batch: Batch, pending: Pending) -> Result<Answer, Error> {
+        if batch.exposures.is_none() && batch.outcomes.is_none() {
+            return Ok(Answer::Reply(pending.stored(self.position())));
+        }
+        // Held across the push, so that the commit cannot come before the entry.
+        let mut waiting = lock(&self.waiting);
+        let ticket = self.queue.push_batch(batch).map_err(|error| self.refusal(error))?;
+        waiting.insert(ticket, pending);
+        Ok(Answer::Wait(ticket))
+    }
+
+    /// Queues the exposure of a decision, unless it is known to be in the journal.
+    ///
+    /// Assign never waits: an exposure that finds the queue full is dropped and counted.
+    pub fn expose(&self, decision: &Decision, now_ms: i64) {
+        let experiment = decision.experiment;
+        let fingerprint =
+            self.fingerprint(&experiment.namespace, &experiment.id, experiment.iteration, decision.entity_id);
+        if self.seen.contains(fingerprint) {
+            return;
+        }
+        let arm = ArmRef {
+            experiment_id: &experiment.id,
+            iteration: experiment.iteration,
+            epoch: experiment.epoch,
+            variant_id: decision.variant_id(),
+            reason: decision.reason,
+        };
+        if self.queue.push_exposure(&experiment.namespace, &arm, decision.entity_id, now_ms).is_err() {
+            self.dropped_exposures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Queues a change of what is measured.
+    ///
+    /// # Errors
+    /// If the queue takes no more.
+    pub fn control(&self, control: Control) -> Result<Ticket, Error> {
+        self.queue.push_control(control).map_err(|error| self.refusal(error))
+    }
+
+    /// Waits until something is to be written and takes it.
+    pub fn take(&self, timeout: Duration) -> Take {
+        self.queue.take(timeout)
+    }
+
+    /// Folds a frame that is durable at `position`; answers those who waited for it.
+    ///
+    /// # Errors
+    /// If the frame says what cannot be; nothing of it is folded then.
+    pub fn commit(&self, taken: &PendingFrame, position: u64) -> Result<Vec<Answered>, FoldError> {
+        let applied = self.apply(position, &taken.frame)?;
+        self.remember_exposures(taken);
+        let mut waiting = lock(&self.waiting);
+        let answers = taken.waiting.iter().map(|who| {
+            let answer = match (waiting.remove(&who.ticket), applied.entries.get(who.entry)) {
+                (None, _) => Ok(Vec::new()),
+                (Some(pending), Some(EntryResult::TooOld { oldest_ms })) => Err(pending.too_old(*oldest_ms)),
+                (Some(pending), Some(EntryResult::Repeat(first))) => Ok(pending.repeat(first)),
+                (Some(pending), Some(EntryResult::Counted) | None) => Ok(pending.stored(signed(position))),
+            };
+            (who.ticket, answer)
+        });
+        Ok(answers.collect())
+    }
+
+    /// Gives up a frame that may not be durable, and with it the journal: everyone who waits is told.
+    pub fn fail(&self, taken: &PendingFrame) -> Vec<Ticket> {
+        self.failed.store(true, Ordering::Relaxed);
+        self.queue.close();
+        let mut lost: Vec<Ticket> = taken.waiting.iter().map(|who| who.ticket).collect();
+        while let Take::Frame(rest) = self.queue.take(Duration::ZERO) {
+            lost.extend(rest.waiting.iter().map(|who| who.ticket));
+        }
+        lock(&self.waiting).clear();
+        lost
+    }
+
+    /// Folds a frame that was read from the journal.
+    ///
+    /// # Errors
+    /// If it is damaged, of a format that this version does not know, or says what cannot be.
+    pub fn replay(&self, position: u64, crc: u32, body: Bytes) -> Result<(), ReplayError> {
+        let frame = frame::decode(body, crc)?;
+        self.apply(position, &frame)?;
+        self.queue.not_before(frame.time_ms);
+        Ok(())
+    }
+
+    /// Refuses whatever else comes; what waits can still be taken.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Journal position up to which everything is folded. 0: nothing.
+    #[must_use]
+    pub fn position(&self) -> i64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// Time of the frame at that position, Unix milliseconds. 0: nothing.
+    #[must_use]
+    pub fn time_ms(&self) -> i64 {
+        self.time_ms.load(Ordering::Acquire)
+    }
+
+    /// Exposures that found the queue full since the start.
+    #[must_use]
+    pub fn dropped_exposures(&self) -> u64 {
+        self.dropped_exposures.load(Ordering::Relaxed)
+    }
+
+    /// Earliest time of a request id whose repeat would be recognised.
+    #[must_use]
+    pub fn oldest_request_ms(&self) -> i64 {
+        self.oldest_request_ms.load(Ordering::Relaxed)
+    }
+
+    /// What was counted of an iteration; `None` if the journal does not know it.
+    #[must_use]
+    pub fn iteration(&self, namespace: &str, experiment_id: &str, iteration: i64) -> Option<IterationTally> {
+        lock(&self.tally).iteration(namespace, experiment_id, iteration)
+    }
+
+    /// Every iteration that the journal knows: namespace, experiment, iteration, whether it stopped.
+    #[must_use]
+    pub fn iterations(&self) -> Vec<(String, String, i64, bool)> {
+        let tally = lock(&self.tally);
+        let known = tally.iterations();
+        known.map(|it| (it.namespace.to_owned(), it.experiment_id.to_owned(), it.iteration, it.stopped)).collect()
+    }
+
+    fn apply(&self, position: u64, frame: &JournalFrame) -> Result<Applied, FoldError> {
+        let mut tally = lock(&self.tally);
+        let applied = tally.apply(position, frame)?;
+        self.oldest_request_ms.store(tally.oldest_request_ms(), Ordering::Release);
+        self.time_ms.store(tally.time_ms(), Ordering::Release);
+        self.position.store(signed(tally.position()), Ordering::Release);
+        Ok(applied)
+    }
+
+    fn refusal(&self, error: QueueError) -> Error {
+        match error {
+            QueueError::Full => Error::Overloaded { queue: "journal" },
+            QueueError::Closed if self.failed.load(Ordering::Relaxed) => Error::JournalUnavailable,
+            QueueError::Closed => Error::ShuttingDown,
+        }
+    }
+
+    /// Only exposures of Assign are asked for again; those of Record bring their own identity.
+    fn remember_exposures(&self, taken: &PendingFrame) {
+        for entry in &taken.frame.entries {
+            let Some(Kind::Batch(batch)) = &entry.kind else { continue };
+            if batch.outcomes.is_some() || !batch.request_id.is_empty() {
+                continue;
+            }
+            let Some(columns) = &batch.exposures else { continue };
+            let Ok(rows) = ExposureRows::new(columns) else { continue };
+            for row in rows.iter() {
+                if let Some(arm) = columns.arms.get(row.arm as usize) {
+                    self.seen.insert(self.fingerprint(
+                        &batch.namespace,
+                        &arm.experiment_id,
+                        arm.iteration,
+                        row.entity_id,
+                    ));
+                }
+            }
+        }
+    }
+
+    fn fingerprint(&self, namespace: &str, experiment_id: &str, iteration: i64, entity_id: &str) -> u64 {
+        self.key.scope(Purpose::Exposure, &[namespace, experiment_id]).number(iteration).hash(entity_id.as_bytes())
+    }
+}
+
+/// Nothing panics under these locks, so that poison cannot mean a torn state.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Positions count from 1 and never come near 2^63.
+fn signed(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,215 @@
+"""The catalog in one SQLite file: every change and its audit entry in one transaction.
+
+Calls block on the disk, so the server makes them from a thread of their own. Each statement that
+changes something names the revision it rests on: whoever read an older one changes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import secrets
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from klero.errors import (
+    AlreadyExistsError,
+    CatalogContendedError,
+    CatalogUnavailableError,
+    ExperimentNotFoundError,
+    StartupError,
+)
+from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from klero.v1.events_pb2 import AuditEntry
+
+FORMAT = 1
+SECRET_BYTES = 16
+
+_SCHEMA = """
+CREATE TABLE head (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    generation INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    secret BLOB NOT NULL
+) STRICT;
+CREATE TABLE experiment (
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (namespace, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+    revision INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    resource_id TEXT NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+"""
+
+
+class SqliteCatalog:
+    """Definitions and audit entries in the file at `path`, made if it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file.
+
+        Raises:
+            StartupError: It cannot be opened, or a newer version of Klero wrote it.
+        """
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._prepare(path)
+            self.generation, self.secret = self._database.execute("SELECT generation, secret FROM head").fetchone()
+        except sqlite3.Error as error:
+            raise StartupError(why=f"catalog {path} cannot be opened: {error}") from error
+
+    def _prepare(self, path: Path) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
+            raise StartupError(why=f"catalog {path} has format {version}, this version reads up to {FORMAT}")
+        if version == 0:
+            with self._transaction():
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    self._database.execute(statement)
+                self._database.execute(
+                    "INSERT INTO head VALUES (1, 1, 0, ?)",
+                    (secrets.token_bytes(SECRET_BYTES),),
+                )
+                self._database.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def snapshot(self) -> Snapshot:
+        """All that decides: every experiment but archived ones, without the texts for people."""
+        with self._reading():
+            (revision,) = self._database.execute("SELECT revision FROM head").fetchone()
+            rows = self._database.execute("SELECT body FROM experiment ORDER BY namespace, id").fetchall()
+        snapshot = Snapshot(generation=self.generation, revision=revision)
+        for (body,) in rows:
+            experiment = Experiment.FromString(body)
+            if experiment.status == ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED:
+                continue
+            experiment.ClearField("hypothesis")
+            experiment.ClearField("description")
+            for variant in (experiment.control, *experiment.variants):
+                variant.ClearField("description")
+            snapshot.experiments.append(experiment)
+        return snapshot
+
+    def get(self, namespace: str, experiment_id: str) -> Experiment:
+        """Read the stored definition.
+
+        Raises:
+            ExperimentNotFoundError: There is none.
+        """
+        with self._reading():
+            row = self._database.execute(
+                "SELECT body FROM experiment WHERE namespace = ? AND id = ?", (namespace, experiment_id)
+            ).fetchone()
+            ids = [] if row else self._database.execute("SELECT id FROM experiment WHERE namespace = ?", (namespace,))
+            near = difflib.get_close_matches(experiment_id, [known for (known,) in ids], n=1)
+        if row is None:
+            raise ExperimentNotFoundError(
+                namespace=namespace, experiment_id=experiment_id, did_you_mean=near[0] if near else ""
+            )
+        return Experiment.FromString(row[0])
+
+    def page(self, namespace: str, *, after: str, size: int) -> list[Experiment]:
+        """Return up to `size` definitions with ids above `after`, by id, archived ones left out."""
+        found: list[Experiment] = []
+        with self._reading():
+            for (body,) in self._database.execute(
+                "SELECT body FROM experiment WHERE namespace = ? AND id > ? ORDER BY id", (namespace, after)
+            ):
+                experiment = Experiment.FromString(body)
+                if experiment.status != ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED:
+                    found.append(experiment)
+                if len(found) == size:
+                    break
+        return found
+
+    def create(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
+        """Store a new definition and return it with etag and revision.
+
+        Raises:
+            AlreadyExistsError: The id is taken.
+        """
+        with self._transaction():
+            stored = self._stamp(experiment, audit)
+            try:
+                self._database.execute(
+                    "INSERT INTO experiment VALUES (?, ?, ?, ?)",
+                    (stored.namespace, stored.id, stored.revision, stored.SerializeToString()),
+                )
+            except sqlite3.IntegrityError as error:
+                raise AlreadyExistsError(
+                    namespace=experiment.namespace, resource_type="experiment", id=experiment.id
+                ) from error
+        return stored
+
+    def replace(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
+        """Store a changed definition in place of the revision it was made from; return it stamped.
+
+        Raises:
+            CatalogContendedError: The stored one has another revision by now.
+        """
+        with self._transaction():
+            stored = self._stamp(experiment, audit)
+            changed = self._database.execute(
+                "UPDATE experiment SET revision = ?, body = ? WHERE namespace = ? AND id = ? AND revision = ?",
+                (stored.revision, stored.SerializeToString(), stored.namespace, stored.id, experiment.revision),
+            ).rowcount
+            if changed != 1:
+                raise CatalogContendedError(attempts=1)
+        return stored
+
+    def audit_entries(self, namespace: str, experiment_id: str) -> list[bytes]:
+        """Return the encoded audit entries of an experiment, oldest first."""
+        with self._reading():
+            rows = self._database.execute(
+                "SELECT body FROM audit WHERE namespace = ? AND resource_id = ? ORDER BY revision",
+                (namespace, experiment_id),
+            ).fetchall()
+        return [body for (body,) in rows]
+
+    def _stamp(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
+        """Count the change, write its audit entry, and mark the definition with both."""
+        (revision,) = self._database.execute("UPDATE head SET revision = revision + 1 RETURNING revision").fetchone()
+        audit.revision, audit.generation = revision, self.generation
+        self._database.execute(
+            "INSERT INTO audit VALUES (?, ?, ?, ?)",
+            (revision, audit.namespace, audit.resource_id, audit.SerializeToString()),
+        )
+        stored = Experiment()
+        stored.CopyFrom(experiment)
+        stored.revision = revision
+        stored.etag = f"{self.generation}-{revision}"
+        return stored
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._reading():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise CatalogUnavailableError from error

@@ -1,0 +1,153 @@
+"""The Rust core as the server sees it: the only importer of `klero._core` there.
+
+Nothing is decided here: messages become bytes, bytes become messages, and what the core refuses
+becomes an error of `klero.errors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from klero import _core
+from klero.errors import EncodedError, FieldViolation, InvalidFieldError
+from klero.storage.v1.tally_pb2 import IterationTally
+from klero.v1.experiment_pb2 import Allocation, Experiment
+from klero.v1.experiment_service_pb2 import Warning as DefinitionWarning
+
+if TYPE_CHECKING:
+    from klero._core import Frame
+    from klero.storage.v1.journal_pb2 import Control
+    from klero.v1.experiment_pb2 import Snapshot
+
+# Longest wait for something to write; then the writer looks whether the queue was closed.
+_TAKE_TIMEOUT_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class IterationState:
+    """An iteration that the journal knows."""
+
+    namespace: str
+    experiment_id: str
+    iteration: int
+    stopped: bool
+    """Whether its end is in the journal."""
+
+
+def admit(definition: Experiment) -> tuple[Experiment, list[DefinitionWarning]]:
+    """Check a definition and bring it into the one form that is stored.
+
+    Raises:
+        InvalidFieldError: Fields break their rules; names all of them.
+    """
+    try:
+        canonical, warnings = _core.admit(definition.SerializeToString())
+    except _core.InvalidDefinitionError as error:
+        raise _invalid(error) from error
+    return Experiment.FromString(canonical), [DefinitionWarning.FromString(warning) for warning in warnings]
+
+
+def allocation(definition: Experiment) -> Allocation:
+    """Weights and traffic with which an iteration of a checked definition begins."""
+    return Allocation.FromString(_core.allocation(definition.SerializeToString()))
+
+
+def _invalid(error: _core.InvalidDefinitionError) -> InvalidFieldError:
+    return InvalidFieldError(tuple(FieldViolation(field, description) for field, description in error.args[0]))
+
+
+class Engine:
+    """Snapshot, queue and tally of this process."""
+
+    def __init__(self, *, secret: bytes, incarnation: bytes) -> None:
+        """Begin empty.
+
+        Args:
+            secret: Keys the hashes of entities in memory, 16 bytes; the same as long as the data lives.
+            incarnation: Names this process in the frames it makes, 16 bytes; never used before.
+        """
+        self._core = _core.Core(secret, incarnation)
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Compile `snapshot` and put it in force.
+
+        Raises:
+            InvalidFieldError: A definition cannot be served; the one in force stays.
+        """
+        try:
+            self._core.load(snapshot.SerializeToString())
+        except _core.InvalidDefinitionError as error:
+            raise _invalid(error) from error
+
+    def handle(self, method: str, request: bytes, now_ms: int) -> bytes | int:
+        """Answer a hot call: the response, or the ticket whose answer the journal writer delivers.
+
+        Raises:
+            EncodedError: The core refuses the call.
+        """
+        try:
+            return self._core.handle(method, request, now_ms)
+        except _core.StatusError as error:
+            code, message, details = error.args
+            raise EncodedError(code=code, message=message, details=details) from error
+
+    def control(self, control: Control) -> int:
+        """Queue a change of what is measured; returns the ticket of its frame.
+
+        Raises:
+            EncodedError: The journal takes no more writes.
+        """
+        try:
+            return self._core.control(control.SerializeToString())
+        except _core.StatusError as error:
+            code, message, details = error.args
+            raise EncodedError(code=code, message=message, details=details) from error
+
+    def take_frame(self) -> Frame | None:
+        """Wait for something to write and take all of it; None once the queue is closed and empty."""
+        closed = False
+        while not closed:
+            frame, closed = self._core.take(_TAKE_TIMEOUT_MS)
+            if frame is not None:
+                return frame
+        return None
+
+    def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes | None]]:
+        """Fold a frame that is durable at `position`; returns its tickets with their answers."""
+        return [(ticket, answer) for ticket, answer in self._core.commit(frame, position)]
+
+    def fail(self, frame: Frame) -> list[int]:
+        """Give up a frame and the whole queue; returns the tickets that wait for nothing."""
+        return self._core.fail(frame)
+
+    def replay(self, *, position: int, crc: int, body: bytes) -> None:
+        """Fold a frame read from the journal.
+
+        Raises:
+            ValueError: It is damaged, or of a format that this version does not know.
+        """
+        self._core.replay(position, crc, body)
+
+    def close_queue(self) -> None:
+        """Refuse whatever else comes; what waits is still written."""
+        self._core.close()
+
+    @property
+    def position(self) -> int:
+        """Journal position up to which everything is folded. 0: nothing."""
+        return self._core.position
+
+    @property
+    def time_ms(self) -> int:
+        """Time of the frame at `position`, Unix milliseconds. 0: nothing."""
+        return self._core.time_ms
+
+    def tally(self, namespace: str, experiment_id: str, iteration: int) -> IterationTally | None:
+        """What was counted of an iteration; None if the journal does not know it."""
+        tally = self._core.tally(namespace, experiment_id, iteration)
+        return None if tally is None else IterationTally.FromString(tally)
+
+    def iterations(self) -> list[IterationState]:
+        """Every iteration that the journal knows."""
+        return [IterationState(*state) for state in self._core.iterations()]

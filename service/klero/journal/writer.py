@@ -1,0 +1,68 @@
+"""The one thread that appends to the journal.
+
+It takes everything that waits, makes it durable as one frame, has it folded, and hands over the
+answers of the calls that waited. A disk that refuses stops it for good: what a disk did not take
+cannot be told from what it did, so nothing is tried again before a restart has read it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+from klero.journal.sqlite import StoredFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from klero.engine import Engine
+    from klero.journal.sqlite import SqliteJournal
+
+log = logging.getLogger(__name__)
+
+
+class JournalWriter(threading.Thread):
+    """Appends until the queue is closed and empty, or the disk refuses."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: SqliteJournal,
+        *,
+        deliver: Callable[[Sequence[tuple[int, bytes | None]]], None],
+    ) -> None:
+        """Name the collaborators.
+
+        Args:
+            engine: Whose queue is written.
+            journal: Where to.
+            deliver: Gets the answer of every ticket of a frame once, from this thread; None says
+                that the frame is not known to be stored.
+        """
+        super().__init__(name="journal-writer")
+        self._engine = engine
+        self._journal = journal
+        self._deliver = deliver
+
+    def run(self) -> None:
+        """Write frame after frame."""
+        while (frame := self._engine.take_frame()) is not None:
+            position = self._engine.position + 1
+            try:
+                self._journal.append(
+                    StoredFrame(
+                        position=position,
+                        time_ms=frame.time_ms,
+                        exposures=frame.exposures,
+                        outcomes=frame.outcomes,
+                        crc=frame.crc,
+                        body=frame.body,
+                    )
+                )
+            except sqlite3.Error:
+                log.exception("the journal stops: the disk refused frame %d", position)
+                self._deliver([(ticket, None) for ticket in self._engine.fail(frame)])
+                return
+            self._deliver(self._engine.commit(frame, position))

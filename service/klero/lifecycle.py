@@ -1,0 +1,196 @@
+"""How an experiment moves from status to status: pure functions over its definition.
+
+Each returns a changed copy. Times are arguments; nothing is stored or sent here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from klero.errors import EtagMismatchError, IllegalTransitionError, VariantNotFoundError
+from klero.storage.v1.journal_pb2 import Control, MeasurementPlan, MetricPlan, Stopped
+from klero.v1.experiment_pb2 import Aggregation, Experiment, ExperimentStatus
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from klero.v1.experiment_pb2 import Allocation
+
+DRAFT = ExperimentStatus.EXPERIMENT_STATUS_DRAFT
+RUNNING = ExperimentStatus.EXPERIMENT_STATUS_RUNNING
+PAUSED = ExperimentStatus.EXPERIMENT_STATUS_PAUSED
+SCHEDULED = ExperimentStatus.EXPERIMENT_STATUS_SCHEDULED
+STOPPED = ExperimentStatus.EXPERIMENT_STATUS_STOPPED
+ROLLED_BACK = ExperimentStatus.EXPERIMENT_STATUS_ROLLED_BACK
+
+ALLOWED = {
+    "StartExperiment": (DRAFT, STOPPED, ROLLED_BACK),
+    "StopExperiment": (SCHEDULED, RUNNING, PAUSED),
+}
+"""From which statuses a method may be called."""
+
+_OUTPUT_ONLY = (
+    "created_at",
+    "started_at",
+    "ended_at",
+    "etag",
+    "revision",
+    "updated_at",
+    "iteration",
+    "allocation",
+    "status_reason",
+    "shipped_variant_id",
+)
+
+
+def status_name(status: ExperimentStatus) -> str:
+    """The status as people read it: `running`."""
+    return ExperimentStatus.Name(status).removeprefix("EXPERIMENT_STATUS_").lower()
+
+
+def draft(definition: Experiment, *, now: Timestamp) -> Experiment:
+    """A new draft of a checked `definition`; output-only fields of the input are ignored."""
+    created = _copy(definition)
+    for field in _OUTPUT_ONLY:
+        created.ClearField(field)
+    if created.HasField("analysis_plan"):
+        created.analysis_plan.ClearField("frozen_at")
+        created.analysis_plan.ClearField("digest")
+    created.status = DRAFT
+    created.created_at.CopyFrom(now)
+    created.updated_at.CopyFrom(now)
+    return created
+
+
+def start(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Experiment:
+    """Begin the next iteration with `allocation`, and freeze what judges it.
+
+    Raises:
+        IllegalTransitionError: The status does not allow it.
+    """
+    _require("StartExperiment", stored)
+    started = _copy(stored)
+    started.status = RUNNING
+    started.iteration += 1
+    started.started_at.CopyFrom(now)
+    started.updated_at.CopyFrom(now)
+    started.ClearField("ended_at")
+    started.ClearField("shipped_variant_id")
+    started.status_reason = "started" if started.iteration == 1 else f"started again, iteration {started.iteration}"
+    started.allocation.CopyFrom(allocation)
+    started.allocation.epoch = 1
+    started.allocation.started_at.CopyFrom(now)
+    started.allocation.cause = "start"
+    started.analysis_plan.frozen_at.CopyFrom(now)
+    started.analysis_plan.digest = _plan_digest(started)
+    return started
+
+
+def stop(stored: Experiment, *, ship_variant_id: str, now: Timestamp) -> Experiment:
+    """End the iteration; everyone gets `ship_variant_id`, or the control if it is empty.
+
+    Metrics have no window, so no outcome is still to come and the results are final at once.
+
+    Raises:
+        IllegalTransitionError: The status does not allow it.
+        VariantNotFoundError: There is no such variant to ship.
+    """
+    _require("StopExperiment", stored)
+    variants = {variant.id for variant in (stored.control, *stored.variants)}
+    if ship_variant_id and ship_variant_id not in variants:
+        raise VariantNotFoundError(namespace=stored.namespace, experiment_id=stored.id, variant_id=ship_variant_id)
+    stopped = _copy(stored)
+    stopped.status = STOPPED
+    stopped.ended_at.CopyFrom(now)
+    stopped.updated_at.CopyFrom(now)
+    stopped.shipped_variant_id = ship_variant_id
+    stopped.status_reason = f"stopped, everyone gets `{ship_variant_id or stored.control.id}`"
+    return stopped
+
+
+def check_etag(stored: Experiment, etag: str) -> None:
+    """Refuse a change that rests on another revision than the stored one; empty is not checked.
+
+    Raises:
+        EtagMismatchError: The experiment changed since `etag` was read.
+    """
+    if etag and etag != stored.etag:
+        raise EtagMismatchError(
+            namespace=stored.namespace, resource_type="experiment", id=stored.id, expected=etag, found=stored.etag
+        )
+
+
+def controls(experiment: Experiment) -> list[Control]:
+    """What the journal must know of the latest iteration: its plan and, once it ended, its end."""
+    if experiment.iteration == 0:
+        return []
+    found = [_control(experiment, experiment.started_at)]
+    found[0].started.CopyFrom(_measurement_plan(experiment))
+    if experiment.HasField("ended_at"):
+        ended = _control(experiment, experiment.ended_at)
+        ended.stopped.CopyFrom(Stopped())
+        found.append(ended)
+    return found
+
+
+def traffic_percentage(experiment: Experiment, *, now_ms: int) -> float:
+    """Percent of the targeted that are enrolled at `now_ms`, on the ramp."""
+    if experiment.status != RUNNING:
+        return 0.0
+    full = experiment.allocation.traffic_percentage
+    if not experiment.config.HasField("ramp_up_period"):
+        return full
+    elapsed_ms = now_ms - experiment.started_at.ToMilliseconds()
+    return full * min(1.0, max(0.0, elapsed_ms / experiment.config.ramp_up_period.ToMilliseconds()))
+
+
+def _control(experiment: Experiment, time: Timestamp) -> Control:
+    return Control(
+        namespace=experiment.namespace,
+        experiment_id=experiment.id,
+        iteration=experiment.iteration,
+        time_ms=time.ToMilliseconds(),
+    )
+
+
+def _measurement_plan(experiment: Experiment) -> MeasurementPlan:
+    return MeasurementPlan(
+        entity_type=experiment.entity_type,
+        variant_ids=[variant.id for variant in (experiment.control, *experiment.variants)],
+        metrics=[
+            MetricPlan(
+                name=metric.name,
+                event=metric.event or metric.name,
+                type=metric.type,
+                aggregation=metric.aggregation or Aggregation.AGGREGATION_SUM,
+            )
+            for metric in experiment.metrics
+        ],
+    )
+
+
+def _plan_digest(experiment: Experiment) -> str:
+    """Name of the frozen plan: the same for the same plan, metrics and variants."""
+    frozen = Experiment(analysis_plan=experiment.analysis_plan, metrics=experiment.metrics)
+    frozen.analysis_plan.ClearField("frozen_at")
+    frozen.analysis_plan.ClearField("digest")
+    frozen.config.CopyFrom(experiment.config)
+    return hashlib.sha256(frozen.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
+def _require(method: str, stored: Experiment) -> None:
+    if stored.status not in ALLOWED[method]:
+        raise IllegalTransitionError(
+            method=method,
+            namespace=stored.namespace,
+            experiment_id=stored.id,
+            status=status_name(stored.status),
+            allowed=", ".join(status_name(status) for status in ALLOWED[method]),
+        )
+
+
+def _copy(experiment: Experiment) -> Experiment:
+    copy = Experiment()
+    copy.CopyFrom(experiment)
+    return copy

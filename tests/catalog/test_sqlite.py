@@ -1,0 +1,143 @@
+"""The catalog in one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from klero.catalog.sqlite import FORMAT, SqliteCatalog
+from klero.errors import AlreadyExistsError, CatalogContendedError, ExperimentNotFoundError, StartupError
+from klero.v1.events_pb2 import AuditEntry
+from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[SqliteCatalog]:
+    """An empty catalog."""
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    yield catalog
+    catalog.close()
+
+
+def experiment(identifier: str = "exp") -> Experiment:
+    """A definition that the catalog need not understand."""
+    return Experiment(
+        id=identifier,
+        namespace="default",
+        hypothesis="why",
+        description="long",
+        control=Variant(id="a", description="long"),
+        variants=[Variant(id="b")],
+    )
+
+
+def audit(identifier: str = "exp") -> AuditEntry:
+    """The entry of some change."""
+    return AuditEntry(namespace="default", action="Test", resource_id=identifier)
+
+
+def test_a_change_is_stored_with_its_audit_entry_and_revision(catalog: SqliteCatalog) -> None:
+    """Operators read in the trail what happened, in order and without gaps."""
+    created = catalog.create(experiment(), audit())
+    created.name = "new"
+    changed = catalog.replace(created, audit())
+    entries = [AuditEntry.FromString(entry) for entry in catalog.audit_entries("default", "exp")]
+
+    assert (1, 2) == (created.revision, changed.revision)
+    assert created.etag != changed.etag
+    assert changed == catalog.get("default", "exp")
+    assert [1, 2] == [entry.revision for entry in entries]
+
+
+def test_a_change_that_rests_on_an_old_revision_changes_nothing(catalog: SqliteCatalog) -> None:
+    """Two people change one experiment: the second must see the first's change before."""
+    created = catalog.create(experiment(), audit())
+    catalog.replace(created, audit())
+
+    with pytest.raises(CatalogContendedError):
+        catalog.replace(created, audit())
+    assert 2 == catalog.get("default", "exp").revision
+    assert 2 == len(catalog.audit_entries("default", "exp"))
+    assert 2 == catalog.snapshot().revision
+
+
+def test_an_id_is_taken_once(catalog: SqliteCatalog) -> None:
+    """A create that fails leaves no audit entry and no revision behind."""
+    catalog.create(experiment(), audit())
+
+    with pytest.raises(AlreadyExistsError, match="experiment `exp` already exists"):
+        catalog.create(experiment(), audit())
+    assert 1 == catalog.snapshot().revision
+
+
+def test_what_is_not_there_is_named_with_what_is_near(catalog: SqliteCatalog) -> None:
+    """A typo on the command line is answered with the right name."""
+    catalog.create(experiment("checkout-button"), audit())
+
+    with pytest.raises(ExperimentNotFoundError, match="did you mean `checkout-button`"):
+        catalog.get("default", "chekout-button")
+    with pytest.raises(ExperimentNotFoundError, match="no experiment `x` in namespace `default`$"):
+        catalog.get("default", "x")
+
+
+def test_pages_follow_one_another(catalog: SqliteCatalog) -> None:
+    """Tools that list page by page see each experiment once, and none that is archived."""
+    for identifier in ("c", "a", "b", "d"):
+        catalog.create(experiment(identifier), audit(identifier))
+    archived = catalog.get("default", "b")
+    archived.status = ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED
+    catalog.replace(archived, audit("b"))
+
+    first = catalog.page("default", after="", size=2)
+    rest = catalog.page("default", after=first[-1].id, size=2)
+
+    assert ["a", "c"] == [found.id for found in first]
+    assert ["d"] == [found.id for found in rest]
+
+
+def test_a_snapshot_has_no_texts_for_people(catalog: SqliteCatalog) -> None:
+    """Every node and every in-process evaluator holds a snapshot; texts would be most of it."""
+    catalog.create(experiment(), audit())
+    (stored,) = catalog.snapshot().experiments
+
+    assert ("", "", "") == (stored.hypothesis, stored.description, stored.control.description)
+    assert "why" == catalog.get("default", "exp").hypothesis
+
+
+def test_the_secret_outlives_the_process(tmp_path: Path) -> None:
+    """Entities in memory are keyed with it: after a restart they must have the same keys."""
+    first = SqliteCatalog(tmp_path / "catalog.db")
+    first.create(experiment(), audit())
+    first.close()
+    second = SqliteCatalog(tmp_path / "catalog.db")
+
+    assert first.secret == second.secret
+    assert "exp" == second.get("default", "exp").id
+    second.close()
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """Whoever goes back to an older Klero must not have it write into what it does not know."""
+    path = tmp_path / "catalog.db"
+    SqliteCatalog(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    database.close()
+
+    with pytest.raises(StartupError, match="has format 2"):
+        SqliteCatalog(path)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    """Operators see which file is wrong."""
+    path = tmp_path / "catalog.db"
+    path.write_bytes(b"no database at all, but long enough to be read as one" * 20)
+
+    with pytest.raises(StartupError, match=r"catalog\.db cannot be opened"):
+        SqliteCatalog(path)

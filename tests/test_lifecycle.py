@@ -1,0 +1,148 @@
+"""How an experiment moves from status to status."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klero import lifecycle
+from klero.errors import EtagMismatchError, IllegalTransitionError, VariantNotFoundError
+from klero.v1.experiment_pb2 import (
+    Aggregation,
+    Allocation,
+    AnalysisPlan,
+    Experiment,
+    ExperimentConfig,
+    ExperimentStatus,
+    Metric,
+    MetricType,
+    Variant,
+)
+
+ALLOCATION = Allocation(weights={"a": 50, "b": 50}, traffic_percentage=80)
+
+
+def at(seconds: int) -> Timestamp:
+    """A point in time."""
+    return Timestamp(seconds=seconds)
+
+
+def definition() -> Experiment:
+    """A definition as it comes in."""
+    return Experiment(
+        id="exp",
+        namespace="default",
+        entity_type="run",
+        control=Variant(id="a"),
+        variants=[Variant(id="b")],
+        metrics=[Metric(name="cost", event="cost_usd", type=MetricType.METRIC_TYPE_CONTINUOUS)],
+    )
+
+
+def running() -> Experiment:
+    """The same, started at second 10."""
+    return lifecycle.start(lifecycle.draft(definition(), now=at(1)), allocation=ALLOCATION, now=at(10))
+
+
+def test_a_draft_takes_no_output_only_field_from_its_author() -> None:
+    """What was read can be sent again under another id: a copy begins its own life."""
+    stopped = lifecycle.stop(running(), ship_variant_id="b", now=at(20))
+    draft = lifecycle.draft(stopped, now=at(30))
+    fresh = lifecycle.draft(definition(), now=at(30))
+    fresh.analysis_plan.SetInParent()
+
+    assert fresh == draft
+
+
+def test_start_begins_an_iteration_and_freezes_the_plan() -> None:
+    """Whoever judges must know that the plan was there before the data."""
+    started = running()
+
+    assert ExperimentStatus.EXPERIMENT_STATUS_RUNNING == started.status
+    assert (1, 1) == (started.iteration, started.allocation.epoch)
+    assert ALLOCATION.weights == started.allocation.weights
+    assert at(10) == started.started_at == started.analysis_plan.frozen_at == started.allocation.started_at
+    assert started.analysis_plan.digest
+
+
+def test_the_digest_names_plan_metrics_and_settings() -> None:
+    """Equal digests promise the same way of judging."""
+    other = definition()
+    other.analysis_plan.CopyFrom(AnalysisPlan(planned_sample_size=1000))
+    changed = lifecycle.start(lifecycle.draft(other, now=at(1)), allocation=ALLOCATION, now=at(10))
+
+    assert running().analysis_plan.digest == running().analysis_plan.digest
+    assert running().analysis_plan.digest != changed.analysis_plan.digest
+
+
+def test_a_second_start_is_a_new_iteration() -> None:
+    """Its results begin at zero, and nothing of the first end is left."""
+    stopped = lifecycle.stop(running(), ship_variant_id="b", now=at(20))
+    again = lifecycle.start(stopped, allocation=ALLOCATION, now=at(30))
+
+    assert 2 == again.iteration
+    assert not again.HasField("ended_at")
+    assert "" == again.shipped_variant_id
+
+
+def test_stop_says_what_everyone_gets() -> None:
+    """The sentence is shown wherever the status is."""
+    stopped = lifecycle.stop(running(), ship_variant_id="b", now=at(20))
+
+    assert ExperimentStatus.EXPERIMENT_STATUS_STOPPED == stopped.status
+    assert at(20) == stopped.ended_at
+    assert "stopped, everyone gets `b`" == stopped.status_reason
+    with pytest.raises(VariantNotFoundError, match="no variant `c`"):
+        lifecycle.stop(running(), ship_variant_id="c", now=at(20))
+
+
+def test_an_illegal_transition_names_what_is_legal() -> None:
+    """People learn from the message what to do instead."""
+    draft = lifecycle.draft(definition(), now=at(1))
+
+    with pytest.raises(IllegalTransitionError, match="is draft; allowed: scheduled, running, paused"):
+        lifecycle.stop(draft, ship_variant_id="", now=at(2))
+    with pytest.raises(IllegalTransitionError, match="is running; allowed: draft, stopped, rolled_back"):
+        lifecycle.start(running(), allocation=ALLOCATION, now=at(20))
+
+
+def test_an_etag_is_checked_if_it_is_sent() -> None:
+    """Changes that rest on an older state are refused."""
+    stored = running()
+    stored.etag = "1-7"
+
+    lifecycle.check_etag(stored, "")
+    lifecycle.check_etag(stored, "1-7")
+    with pytest.raises(EtagMismatchError, match="is `1-7`, not `1-6`"):
+        lifecycle.check_etag(stored, "1-6")
+
+
+def test_the_journal_is_told_what_is_measured() -> None:
+    """The fold knows no definitions: defaults must be written out."""
+    stopped = lifecycle.stop(running(), ship_variant_id="", now=at(20))
+    begin, end = lifecycle.controls(stopped)
+
+    assert [] == lifecycle.controls(definition())
+    assert ("default", "exp", 1, 10_000) == (begin.namespace, begin.experiment_id, begin.iteration, begin.time_ms)
+    assert ["a", "b"] == begin.started.variant_ids
+    assert ("cost", "cost_usd") == (begin.started.metrics[0].name, begin.started.metrics[0].event)
+    assert Aggregation.AGGREGATION_SUM == begin.started.metrics[0].aggregation
+    assert ("stopped", 20_000) == (end.WhichOneof("action"), end.time_ms)
+
+
+@pytest.mark.parametrize(("second", "percentage"), [(0, 0.0), (10, 0.0), (15, 40.0), (20, 80.0), (99, 80.0)])
+def test_traffic_rises_along_the_ramp(second: int, percentage: float) -> None:
+    """Status shows how much is enrolled right now."""
+    experiment = running()
+    experiment.config.CopyFrom(ExperimentConfig(ramp_up_period=Duration(seconds=10)))
+
+    assert percentage == lifecycle.traffic_percentage(experiment, now_ms=second * 1000)
+
+
+def test_what_does_not_run_enrols_nobody() -> None:
+    """A stopped experiment has no traffic, whatever it had."""
+    stopped = lifecycle.stop(running(), ship_variant_id="", now=at(20))
+
+    assert 80.0 == lifecycle.traffic_percentage(running(), now_ms=30_000)
+    assert 0.0 == lifecycle.traffic_percentage(stopped, now_ms=30_000)
