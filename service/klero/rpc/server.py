@@ -128,7 +128,8 @@ async def _serve(settings: Settings, catalog: SqliteCatalog, journal: SqliteJour
         stack.push_async_callback(_drain, server, health)
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        worker.warm_up()
+        warming = asyncio.create_task(worker.warm_up())
+        stack.callback(warming.cancel)
         stopping = _stop_signals(server)
         print(f"klero is ready on {address}", flush=True)  # noqa: T201  # what `serve` promises
         await stopping.wait()
