@@ -27,9 +27,7 @@ with DataDirectory(pathlib.Path(sys.argv[1])):
 
 def test_a_second_process_is_told_who_has_it(tmp_path: Path) -> None:
     """Two servers on one journal would lose both; the message says whom to stop. A killed owner owns nothing."""
-    owner = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with owner:
         assert owner.stdout is not None
         assert b"held\n" == owner.stdout.readline()

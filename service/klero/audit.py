@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Value
@@ -20,11 +20,11 @@ _LEFT_OUT = frozenset({"createdAt", "updatedAt", "etag", "revision"})
 
 def field_changes(before: Experiment | None, after: Experiment) -> list[FieldChange]:
     """Fields that differ, by JSON path; a list is one field. `before` is None for a new experiment."""
-    old = {} if before is None else json_format.MessageToDict(before)
+    old: dict[str, Any] = {} if before is None else json_format.MessageToDict(before)
     return list(_differences("", old, json_format.MessageToDict(after)))
 
 
-def _differences(path: str, before: dict[str, object], after: dict[str, object]) -> Iterator[FieldChange]:
+def _differences(path: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[FieldChange]:
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         here = f"{path}.{key}" if path else key

@@ -48,7 +48,7 @@ class KleroError(Exception):
     """Base of everything that Klero raises on purpose."""
 
     code: ClassVar[int] = code_pb2.INTERNAL
-    reason: ClassVar[ErrorReason] = ErrorReason.ERROR_REASON_INTERNAL
+    reason: ClassVar[ErrorReason.ValueType] = ErrorReason.ERROR_REASON_INTERNAL
     message: ClassVar[str] = "internal error"
     retry_after_s: ClassVar[float | None] = None
     """How long a caller should wait before it sends the same again. None: repeating is no use."""

@@ -30,21 +30,8 @@ ALLOWED = {
 }
 """From which statuses a method may be called."""
 
-_OUTPUT_ONLY = (
-    "created_at",
-    "started_at",
-    "ended_at",
-    "etag",
-    "revision",
-    "updated_at",
-    "iteration",
-    "allocation",
-    "status_reason",
-    "shipped_variant_id",
-)
 
-
-def status_name(status: ExperimentStatus) -> str:
+def status_name(status: ExperimentStatus.ValueType) -> str:
     """The status as people read it: `running`."""
     return ExperimentStatus.Name(status).removeprefix("EXPERIMENT_STATUS_").lower()
 
@@ -52,8 +39,14 @@ def status_name(status: ExperimentStatus) -> str:
 def draft(definition: Experiment, *, now: Timestamp) -> Experiment:
     """A new draft of a checked `definition`; output-only fields of the input are ignored."""
     created = _copy(definition)
-    for field in _OUTPUT_ONLY:
-        created.ClearField(field)
+    created.ClearField("started_at")
+    created.ClearField("ended_at")
+    created.ClearField("etag")
+    created.ClearField("revision")
+    created.ClearField("iteration")
+    created.ClearField("allocation")
+    created.ClearField("status_reason")
+    created.ClearField("shipped_variant_id")
     if created.HasField("analysis_plan"):
         created.analysis_plan.ClearField("frozen_at")
         created.analysis_plan.ClearField("digest")

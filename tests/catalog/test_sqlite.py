@@ -82,7 +82,7 @@ def test_what_is_not_there_is_named_with_what_is_near(catalog: SqliteCatalog) ->
 
     with pytest.raises(ExperimentNotFoundError, match="did you mean `checkout-button`"):
         catalog.get("default", "chekout-button")
-    with pytest.raises(ExperimentNotFoundError, match="no experiment `x` in namespace `default`$"):
+    with pytest.raises(ExperimentNotFoundError, match=r"no experiment `x` in namespace `default`$"):
         catalog.get("default", "x")
 
 

@@ -50,9 +50,14 @@ class AnalysisWorker:
         """
         return await self._run(_judge, definition, tally, options)
 
-    async def warm_up(self) -> None:
-        """Start the process and load the statistics, so that the first results do not wait for it."""
-        await self._run(_load)
+    async def warm_up(self) -> int:
+        """Start the process and load the statistics, so that the first results do not wait for it.
+
+        Returns:
+            The id of the process.
+
+        """
+        return await self._run(_load)
 
     async def close(self) -> None:
         """Finish the call at hand, drop those that wait, and end the process."""
@@ -89,9 +94,11 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _load() -> None:
+def _load() -> int:
     # Imported here, because this module is imported by the server too.
     import klero.analysis.judge  # noqa: F401, PLC0415
+
+    return os.getpid()
 
 
 def _judge(definition: bytes, tally: bytes, options: JudgeOptions) -> bytes:

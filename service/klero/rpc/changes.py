@@ -49,9 +49,7 @@ class Cause:
 class Changes:
     """Reads and changes definitions, one change at a time."""
 
-    def __init__(
-        self, catalog: SqliteCatalog, engine: Engine, waiting: Waiting, *, clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, catalog: SqliteCatalog, engine: Engine, waiting: Waiting, *, clock: Callable[[], int]) -> None:
         """Name the collaborators; `clock` gives Unix milliseconds."""
         self._catalog = catalog
         self._engine = engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -110,9 +110,7 @@ class ExperimentServicer:
 
         return pb.StopExperimentResponse(experiment=await self._change(request, step, "StopExperiment"))
 
-    async def status(
-        self, request: pb.GetExperimentStatusRequest, _context: object
-    ) -> pb.GetExperimentStatusResponse:
+    async def status(self, request: pb.GetExperimentStatusRequest, _context: object) -> pb.GetExperimentStatusResponse:
         """How it goes."""
         experiment = await self._changes.get(_namespace(request), request.id)
         judged = await self._results.judge(experiment, iteration=0)
@@ -141,7 +139,8 @@ class ExperimentServicer:
         return pb.GetExperimentResultsResponse(results=results)
 
     async def _wait_for(self, position: int, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        remaining = context.time_remaining()
+        # None without a deadline, which the stub of grpc leaves out.
+        remaining = cast("float | None", context.time_remaining())
         wait_s = _MAX_WAIT_S if remaining is None else min(_MAX_WAIT_S, remaining - _DEADLINE_MARGIN_S)
         try:
             async with asyncio.timeout(wait_s):

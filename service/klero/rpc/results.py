@@ -33,7 +33,7 @@ class Results:
         experiment: Experiment,
         *,
         iteration: int,
-        view: ResultsView = ResultsView.RESULTS_VIEW_SETTLED,
+        view: ResultsView.ValueType = ResultsView.RESULTS_VIEW_SETTLED,
     ) -> ExperimentResults:
         """Judge an iteration of `experiment`; 0 is the latest.
 

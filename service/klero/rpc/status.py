@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -27,16 +27,14 @@ DETAILS_KEY = "grpc-status-details-bin"
 
 log = logging.getLogger(__name__)
 
-_CODES = {cast("tuple[int, str]", code.value)[0]: code for code in grpc.StatusCode}
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def details_of(error: KleroError) -> bytes:
     """Encode `error` as `google.rpc.Status` with ErrorInfo and, where they apply, BadRequest and RetryInfo."""
     if isinstance(error, EncodedError):
         return error.details
-    info = error_details_pb2.ErrorInfo(
-        reason=ErrorReason.Name(error.reason), domain=DOMAIN, metadata=error.metadata
-    )
+    info = error_details_pb2.ErrorInfo(reason=ErrorReason.Name(error.reason), domain=DOMAIN, metadata=error.metadata)
     details: list[Message] = [info]
     if error.violations:
         bad_request = error_details_pb2.BadRequest()
@@ -52,7 +50,8 @@ def details_of(error: KleroError) -> bytes:
         packed = Any()
         packed.Pack(detail)
         status.details.append(packed)
-    return status.SerializeToString()
+    encoded: bytes = status.SerializeToString()  # google.rpc ships no types
+    return encoded
 
 
 def answering(
@@ -73,7 +72,5 @@ def answering(
     return answer
 
 
-async def _abort(
-    context: grpc.aio.ServicerContext[Request, Response], error: KleroError
-) -> NoReturn:
+async def _abort(context: grpc.aio.ServicerContext[Request, Response], error: KleroError) -> NoReturn:
     await context.abort(_CODES[error.code], str(error), ((DETAILS_KEY, details_of(error)),))

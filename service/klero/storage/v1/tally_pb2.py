@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from klero.v1 import results_pb2 as klero_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklero/storage/v1/tally.proto\x12\x10klero.storage.v1\x1a\x16klero/v1/results.proto\"\xfb\x01\n\x0eIterationTally\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0f\n\x07time_ms\x18\x02 \x01(\x03\x12(\n\x04\x61rms\x18\x03 \x03(\x0b\x32\x1a.klero.storage.v1.ArmTally\x12\x13\n\x0b\x63onflicting\x18\x04 \x01(\x03\x12\x16\n\x0enot_randomized\x18\x05 \x01(\x03\x12\x17\n\x0f\x62\x65\x66ore_exposure\x18\x06 \x01(\x03\x12\x12\n\nafter_stop\x18\x07 \x01(\x03\x12\x18\n\x10last_exposure_ms\x18\x08 \x01(\x03\x12\x17\n\x0flast_outcome_ms\x18\t \x01(\x03\x12\x0f\n\x07stopped\x18\n \x01(\x08\"o\n\x08\x41rmTally\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x12\n\nvariant_id\x18\x02 \x01(\t\x12\x10\n\x08\x65nrolled\x18\x03 \x01(\x03\x12.\n\x07metrics\x18\x04 \x03(\x0b\x32\x1d.klero.storage.v1.MetricTally\"b\n\x0bMetricTally\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\"\n\x07moments\x18\x02 \x01(\x0b\x32\x11.klero.v1.Moments\x12\x0e\n\x06\x65vents\x18\x03 \x01(\x03\x12\x0f\n\x07nonzero\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklero/storage/v1/tally.proto\x12\x10klero.storage.v1\x1a\x16klero/v1/results.proto\"\xc7\x02\n\x0eIterationTally\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0f\n\x07time_ms\x18\x02 \x01(\x03\x12(\n\x04\x61rms\x18\x03 \x03(\x0b\x32\x1a.klero.storage.v1.ArmTally\x12\x13\n\x0b\x63onflicting\x18\x04 \x01(\x03\x12\x16\n\x0enot_randomized\x18\x05 \x01(\x03\x12\x17\n\x0f\x62\x65\x66ore_exposure\x18\x06 \x01(\x03\x12\x12\n\nafter_stop\x18\x07 \x01(\x03\x12\x18\n\x10last_exposure_ms\x18\x08 \x01(\x03\x12\x17\n\x0flast_outcome_ms\x18\t \x01(\x03\x12\x0f\n\x07stopped\x18\n \x01(\x08\x12\x1a\n\x12\x65xposed_after_stop\x18\x0b \x01(\x03\x12\x1c\n\x14\x63onflicting_outcomes\x18\x0c \x01(\x03\x12\x10\n\x08overflow\x18\r \x01(\x03\"o\n\x08\x41rmTally\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x12\n\nvariant_id\x18\x02 \x01(\t\x12\x10\n\x08\x65nrolled\x18\x03 \x01(\x03\x12.\n\x07metrics\x18\x04 \x03(\x0b\x32\x1d.klero.storage.v1.MetricTally\"b\n\x0bMetricTally\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\"\n\x07moments\x18\x02 \x01(\x0b\x32\x11.klero.v1.Moments\x12\x0e\n\x06\x65vents\x18\x03 \x01(\x03\x12\x0f\n\x07nonzero\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klero.storage.v1.tally_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ITERATIONTALLY']._serialized_start=75
-  _globals['_ITERATIONTALLY']._serialized_end=326
-  _globals['_ARMTALLY']._serialized_start=328
-  _globals['_ARMTALLY']._serialized_end=439
-  _globals['_METRICTALLY']._serialized_start=441
-  _globals['_METRICTALLY']._serialized_end=539
+  _globals['_ITERATIONTALLY']._serialized_end=402
+  _globals['_ARMTALLY']._serialized_start=404
+  _globals['_ARMTALLY']._serialized_end=515
+  _globals['_METRICTALLY']._serialized_start=517
+  _globals['_METRICTALLY']._serialized_end=615
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,9 @@ class IterationTally(_message.Message):
     LAST_EXPOSURE_MS_FIELD_NUMBER: _builtins.int
     LAST_OUTCOME_MS_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
+    EXPOSED_AFTER_STOP_FIELD_NUMBER: _builtins.int
+    CONFLICTING_OUTCOMES_FIELD_NUMBER: _builtins.int
+    OVERFLOW_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Journal position up to which everything is counted."""
     time_ms: _builtins.int
@@ -53,6 +56,12 @@ class IterationTally(_message.Message):
     """Latest outcome, Unix milliseconds. 0: none."""
     stopped: _builtins.bool
     """Whether the iteration's end is in the journal, so that nothing can change any more."""
+    exposed_after_stop: _builtins.int
+    """Exposures that came after the iteration stopped: their entities are in no arm."""
+    conflicting_outcomes: _builtins.int
+    """Outcomes that name another variant than their entity's; not counted for it."""
+    overflow: _builtins.int
+    """Outcomes left out because their entity's total would be too large to compute with."""
     @_builtins.property
     def arms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArmTally]:
         """One per epoch and variant with entities: by epoch, then in the order of the plan."""
@@ -70,10 +79,13 @@ class IterationTally(_message.Message):
         last_exposure_ms: _builtins.int = ...,
         last_outcome_ms: _builtins.int = ...,
         stopped: _builtins.bool = ...,
+        exposed_after_stop: _builtins.int = ...,
+        conflicting_outcomes: _builtins.int = ...,
+        overflow: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_stop", b"after_stop", "arms", b"arms", "before_exposure", b"before_exposure", "conflicting", b"conflicting", "last_exposure_ms", b"last_exposure_ms", "last_outcome_ms", b"last_outcome_ms", "not_randomized", b"not_randomized", "position", b"position", "stopped", b"stopped", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_stop", b"after_stop", "arms", b"arms", "before_exposure", b"before_exposure", "conflicting", b"conflicting", "conflicting_outcomes", b"conflicting_outcomes", "exposed_after_stop", b"exposed_after_stop", "last_exposure_ms", b"last_exposure_ms", "last_outcome_ms", b"last_outcome_ms", "not_randomized", b"not_randomized", "overflow", b"overflow", "position", b"position", "stopped", b"stopped", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,9 @@
+//! The fold, frame by frame: its rules as a table of cases, and against a slow, obvious model.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod frames;
+mod model;
+mod refusals;
+mod repeats;
+mod rules;

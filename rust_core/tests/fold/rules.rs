@@ -1,0 +1,259 @@
+//! What counts, and where.
+
+use klero_core::proto::storage::v1::journal_entry::Kind;
+use klero_core::proto::storage::v1::{Arm, IterationTally};
+use klero_core::proto::v1::DecisionReason;
+use klero_core::tally::EventCount;
+
+use crate::frames::{Exposed, Happened, Journal, START_MS, arm, exposed, happened, started, stopped};
+
+fn journal() -> Journal {
+    Journal::new(&[started("exp", "user")])
+}
+
+/// Mean of a metric in the arm at `index`.
+fn mean(tally: &IterationTally, index: usize, metric: &str) -> f64 {
+    let metric = tally.arms[index].metrics.iter().find(|found| found.metric == metric).unwrap();
+    metric.moments.as_ref().unwrap().means[0]
+}
+
+fn events(tally: &IterationTally, metric: usize) -> i64 {
+    tally.arms.iter().map(|arm| arm.metrics[metric].events).sum()
+}
+
+/// Who analyses reads arms by epoch, then in the order of the plan, and empty ones not at all.
+#[test]
+fn arms_are_in_order_and_have_entities() {
+    let mut journal = journal();
+    journal.rows(
+        &[exposed(&arm("exp", 2, "a"), "e1"), exposed(&arm("exp", 1, "b"), "e2"), exposed(&arm("exp", 1, "a"), "e3")],
+        &[],
+    );
+    // Known already: no arm of epoch 3 comes of it.
+    journal.rows(&[exposed(&arm("exp", 3, "a"), "e1")], &[]);
+    let tally = journal.iteration("exp");
+    let found: Vec<_> = tally.arms.iter().map(|arm| (arm.epoch, arm.variant_id.as_str(), arm.enrolled)).collect();
+
+    assert_eq!(vec![(1, "a", 1), (1, "b", 1), (2, "a", 1)], found);
+    assert_eq!((0, START_MS, 2), (tally.conflicting, tally.last_exposure_ms, tally.position - 1));
+}
+
+/// A conversion is at least one outcome other than 0, a sum all of them; both count what they read.
+#[test]
+fn outcomes_become_totals() {
+    let mut journal = journal();
+    let a = arm("exp", 1, "a");
+    journal.rows(&[exposed(&a, "e1"), exposed(&a, "e2")], &[]);
+    let cases = [("done", 0.0), ("done", 3.0), ("done", 3.0), ("cost", 0.5), ("cost", -0.25), ("unread", 9.0)];
+    journal.rows(&[], &cases.map(|(event, value)| happened(event, "e1", value)));
+    let tally = journal.iteration("exp");
+
+    assert_eq!([0.5, 0.125, 3.0], ["success", "spent", "amount"].map(|metric| mean(&tally, 0, metric)));
+    assert_eq!([3, 2, 3], [0, 1, 2].map(|metric| events(&tally, metric)));
+    assert_eq!([1, 1, 1], [0, 1, 2].map(|metric| tally.arms[0].metrics[metric].nonzero));
+    assert_eq!(START_MS, tally.last_outcome_ms);
+}
+
+/// A total that returns to 0 is that of an entity without outcome.
+#[test]
+fn nonzero_counts_totals_not_outcomes() {
+    let mut journal = journal();
+    journal.rows(&[exposed(&arm("exp", 1, "a"), "e1")], &[]);
+    journal.rows(&[], &[happened("cost", "e1", 2.0), happened("cost", "e1", -2.0)]);
+
+    assert_eq!(0, journal.iteration("exp").arms[0].metrics[1].nonzero);
+}
+
+/// Intention to treat: the first variant keeps the entity and its outcomes.
+#[test]
+fn a_second_variant_is_a_conflict_counted_once() {
+    let mut journal = journal();
+    let (a, b) = (arm("exp", 1, "a"), arm("exp", 1, "b"));
+    journal.rows(&[exposed(&a, "e1"), exposed(&a, "e1"), exposed(&b, "e1"), exposed(&b, "e1")], &[]);
+    journal.rows(&[], &[happened("cost", "e1", 1.0)]);
+    let tally = journal.iteration("exp");
+
+    assert_eq!((1, 1), (tally.conflicting, tally.arms.len()));
+    assert_eq!(("a", 1.0), (tally.arms[0].variant_id.as_str(), mean(&tally, 0, "spent")));
+}
+
+/// Overrides and forced rules are no evidence, until chance chooses for the same entity.
+#[test]
+fn only_what_chance_chose_is_tallied() {
+    let by = |reason: DecisionReason| Arm { reason: reason.into(), ..arm("exp", 1, "a") };
+    for (reason, randomized) in [
+        (DecisionReason::Unspecified, true),
+        (DecisionReason::Split, true),
+        (DecisionReason::Sticky, true),
+        (DecisionReason::EntityOverride, false),
+        (DecisionReason::ExperimentOverride, false),
+        (DecisionReason::Rule, false),
+    ] {
+        let mut journal = journal();
+        journal.rows(&[exposed(&by(reason), "e1")], &[]);
+        let tally = journal.iteration("exp");
+        assert_eq!(i64::from(!randomized), tally.not_randomized, "{reason:?}");
+        assert_eq!(usize::from(randomized), tally.arms.len(), "{reason:?}");
+        journal.rows(&[exposed(&by(DecisionReason::Split), "e1")], &[]);
+        assert_eq!(1, journal.iteration("exp").arms[0].enrolled, "{reason:?}");
+    }
+}
+
+/// The exposure begins the measurement: what was before it, the variant cannot have caused.
+#[test]
+fn outcomes_count_from_the_millisecond_of_the_exposure() {
+    let mut journal = journal();
+    let at = Exposed { delay_ms: 10, ..exposed(&arm("exp", 1, "a"), "e1") };
+    let outcome = |delay_ms| Happened { delay_ms, ..happened("done", "e1", 1.0) };
+    journal.rows(&[at], &[outcome(9), outcome(10)]);
+    let tally = journal.iteration("exp");
+
+    assert_eq!((1, 1), (tally.before_exposure, events(&tally, 0)));
+    assert_eq!((START_MS + 10, START_MS + 10), (tally.last_exposure_ms, tally.last_outcome_ms));
+}
+
+/// Results are final after the stop: rows behind it in the journal are only counted.
+#[test]
+fn nothing_changes_after_the_stop() {
+    let mut journal = journal();
+    let a = arm("exp", 1, "a");
+    journal.rows(&[exposed(&a, "e1")], &[happened("cost", "e1", 1.0)]);
+    let before = journal.iteration("exp").arms;
+    journal.put(vec![Kind::Control(stopped("exp"))]);
+    journal.rows(
+        &[exposed(&a, "e2"), exposed(&a, "e1")],
+        &[happened("cost", "e1", 5.0), happened("unread", "e1", 5.0)],
+    );
+    let tally = journal.iteration("exp");
+
+    assert_eq!(before, tally.arms);
+    assert_eq!((true, 2, 1), (tally.stopped, tally.exposed_after_stop, tally.after_stop));
+}
+
+/// After a crash the catalog repeats what the journal may lack.
+#[test]
+fn a_repeated_control_changes_nothing() {
+    let mut journal = journal();
+    journal.rows(&[exposed(&arm("exp", 1, "a"), "e1")], &[]);
+    for control in [started("exp", "user"), stopped("exp"), stopped("exp"), started("exp", "user")] {
+        journal.put(vec![Kind::Control(control)]);
+    }
+    let found: Vec<_> = journal.tally.iterations().map(|found| (found.experiment_id, found.stopped)).collect();
+
+    assert_eq!(vec![("exp", true)], found);
+    assert_eq!(1, journal.iteration("exp").arms[0].enrolled);
+}
+
+/// What names something that was never started shows in health instead of vanishing.
+#[test]
+fn unknown_iterations_and_variants_are_counted() {
+    let mut journal = journal();
+    let next = Arm { iteration: 2, ..arm("exp", 1, "a") };
+    let aimed = Happened { target: Some(next.clone()), ..happened("done", "e1", 1.0) };
+    journal.rows(
+        &[exposed(&arm("none", 1, "a"), "e1"), exposed(&next, "e1"), exposed(&arm("exp", 1, "c"), "e1")],
+        &[aimed],
+    );
+    journal.put(vec![Kind::Control(stopped("none"))]);
+
+    assert_eq!(5, journal.tally.unknown_arms());
+    assert!(journal.iteration("exp").arms.is_empty());
+    assert!(journal.tally.iteration("default", "exp", 2).is_none());
+    assert!(journal.tally.iteration("other", "exp", 1).is_none());
+}
+
+/// The caller of Record need not say which experiments an entity is in.
+#[test]
+fn an_outcome_reaches_all_experiments_of_its_entities_and_no_other() {
+    let mut journal =
+        Journal::new(&[started("one", "user"), started("two", "user"), started("run", "run"), started("off", "user")]);
+    journal.rows(
+        &[
+            exposed(&arm("one", 1, "a"), "x"),
+            exposed(&arm("two", 1, "b"), "x"),
+            exposed(&arm("run", 1, "a"), "x"),
+            exposed(&arm("run", 1, "b"), "r"),
+            exposed(&arm("off", 1, "a"), "y"),
+        ],
+        &[],
+    );
+    let named = |entity_id: &str, entity_type: &str, id: &str| Happened {
+        named: vec![(entity_type.into(), id.into())],
+        ..happened("cost", entity_id, 1.0)
+    };
+    journal.rows(&[], &[happened("cost", "x", 1.0), named("x", "run", "r"), named("", "run", "r"), named("", "other", "x")]);
+    let costs = |experiment| journal.iteration(experiment).arms.iter().map(|arm| arm.metrics[1].events).collect();
+
+    let found: [Vec<i64>; 4] = ["one", "two", "run", "off"].map(costs);
+    assert_eq!([vec![2], vec![2], vec![1, 2], vec![0]], found);
+    let expected = EventCount { outcomes: 4, unmatched: 1 };
+    assert_eq!(vec![("cost", expected)], journal.tally.events_seen("default").collect::<Vec<_>>());
+}
+
+/// Finished data sets bring outcomes that belong to one experiment and one variant.
+#[test]
+fn an_outcome_that_names_its_arm_counts_there_alone() {
+    let mut journal = Journal::new(&[started("one", "user"), started("two", "user")]);
+    journal.rows(&[exposed(&arm("one", 1, "a"), "x"), exposed(&arm("two", 1, "a"), "x")], &[]);
+    let aimed = |arm: Arm, entity_id| Happened { target: Some(arm), ..happened("cost", entity_id, 1.0) };
+    journal.rows(
+        &[],
+        &[
+            aimed(arm("one", 1, "a"), "x"),
+            // The epoch is that of the exposure, whatever the outcome's sender believes.
+            aimed(arm("one", 9, "a"), "x"),
+            aimed(arm("one", 1, "b"), "x"),
+            aimed(arm("one", 1, "a"), "stranger"),
+        ],
+    );
+    let (one, two) = (journal.iteration("one"), journal.iteration("two"));
+
+    assert_eq!((2, 0), (events(&one, 1), events(&two, 1)));
+    assert_eq!((1, 0), (one.conflicting_outcomes, two.conflicting_outcomes));
+    let expected = EventCount { outcomes: 4, unmatched: 1 };
+    assert_eq!(vec![("cost", expected)], journal.tally.events_seen("default").collect::<Vec<_>>());
+}
+
+/// A broken client must not turn everyone's mean into infinity.
+#[test]
+fn a_total_too_large_to_square_keeps_its_last_value() {
+    let mut journal = journal();
+    journal.rows(&[exposed(&arm("exp", 1, "a"), "e1")], &[]);
+    for value in [2.0, f64::MAX, -f64::MAX, 1e141, 3.0] {
+        journal.rows(&[], &[happened("cost", "e1", value)]);
+    }
+    let tally = journal.iteration("exp");
+
+    assert_eq!((3, 2, 5.0), (tally.overflow, events(&tally, 1), mean(&tally, 0, "spent")));
+    assert_eq!(vec![0.0], tally.arms[0].metrics[1].moments.as_ref().unwrap().comoments);
+}
+
+/// Teams share a server, not their entities.
+#[test]
+fn namespaces_do_not_meet() {
+    let mut journal = journal();
+    journal.rows(&[exposed(&arm("exp", 1, "a"), "e1")], &[]);
+    let mut batch = crate::frames::batch(START_MS, &[], &[happened("cost", "e1", 1.0)]);
+    batch.namespace = "other".into();
+    journal.put(vec![Kind::Batch(batch)]);
+
+    assert_eq!(0, events(&journal.iteration("exp"), 1));
+    let expected = EventCount { outcomes: 1, unmatched: 1 };
+    assert_eq!(vec![("cost", expected)], journal.tally.events_seen("other").collect::<Vec<_>>());
+}
+
+/// One huge value that is taken back must not leave its rounding errors in the variance.
+#[test]
+fn moments_are_rebuilt_where_a_replacement_cancels() {
+    let mut journal = journal();
+    let ids: Vec<_> = (0..2000).map(|index| format!("e{index}")).collect();
+    let a = arm("exp", 1, "a");
+    journal.rows(&ids.iter().map(|id| exposed(&a, id)).collect::<Vec<_>>(), &[]);
+    journal.rows(&[], &ids.iter().map(|id| happened("cost", id, 1.0)).collect::<Vec<_>>());
+    journal.rows(&[], &[happened("cost", "e0", 1e15)]);
+    journal.rows(&[], &[happened("cost", "e0", -1e15)]);
+    let moments = journal.iteration("exp").arms[0].metrics[1].moments.clone().unwrap();
+
+    assert_eq!((2000, vec![1.0]), (moments.n, moments.means));
+    assert!(moments.comoments[0] < 1e-20, "{:?}", moments.comoments);
+}
