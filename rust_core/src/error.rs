@@ -82,6 +82,22 @@ pub enum Error {
     Unimplemented(String),
 }
 
+impl Error {
+    /// For a request id whose time is not from `oldest_ms` to `newest_ms` (Unix milliseconds).
+    pub(crate) fn request_id_out_of_range(request_id: &str, oldest_ms: i64, newest_ms: i64) -> Self {
+        Self::RequestIdOutOfRange {
+            request_id: request_id.to_owned(),
+            oldest: rfc3339(oldest_ms),
+            newest: rfc3339(newest_ms),
+        }
+    }
+}
+
+fn rfc3339(time_ms: i64) -> String {
+    let nanos = i32::try_from(time_ms.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
+    prost_types::Timestamp { seconds: time_ms.div_euclid(1000), nanos }.to_string()
+}
+
 fn summary(violations: &[Violation]) -> String {
     let mut text = match violations.len() {
         1 => "1 field invalid: ".to_owned(),

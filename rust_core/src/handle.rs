@@ -17,8 +17,6 @@ use crate::journal::Ticket;
 use crate::memory::Memory;
 use crate::snapshot::Snapshot;
 
-pub use record::Pending;
-
 /// Longest request and answer.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -67,7 +65,10 @@ impl Handler {
             "GetVariant" => assign::get_variant(self, snapshot, request, now_ms).map(Answer::Reply),
             "Record" => {
                 let checked = record::check(self, snapshot, request, now_ms)?;
-                self.memory.record(checked.batch, checked.pending)
+                if checked.is_empty() {
+                    return Ok(Answer::Reply(checked.acknowledgement.stored(self.memory.position())));
+                }
+                self.memory.record(checked.batch, checked.acknowledgement).map(Answer::Wait)
             }
             _ => Err(Error::Unimplemented(method.to_owned())),
         }

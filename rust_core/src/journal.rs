@@ -5,11 +5,13 @@
 //! the bytes of frames, [`rows`] the checked way into their columns. What a Record may send is
 //! checked before, in [`handle`](crate::handle).
 
+mod acknowledgement;
 mod assigned;
 pub mod frame;
 mod queue;
 pub mod rows;
 mod size;
 
+pub use acknowledgement::Acknowledgement;
 pub use assigned::ArmRef;
 pub use queue::{DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket, Waiting};

@@ -12,14 +12,13 @@ use bytes::Bytes;
 
 use crate::decide::Decision;
 use crate::error::Error;
-use crate::handle::{Answer, Pending};
 use crate::journal::frame::{self, FrameError};
 use crate::journal::rows::ExposureRows;
-use crate::journal::{ArmRef, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket};
+use crate::journal::{Acknowledgement, ArmRef, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket};
 use crate::proto::storage::v1::journal_entry::Kind;
 use crate::proto::storage::v1::{Batch, Control, IterationTally, JournalFrame};
 use crate::seen::Seen;
-use crate::tally::{Applied, EntryResult, FoldError, Key, Purpose, Tally};
+use crate::tally::{Applied, EntryResult, First, FoldError, Key, Purpose, Tally};
 
 /// Slots of the hint at exposures already folded: 2^20 of 8 bytes.
 const SEEN_BITS: u32 = 20;
@@ -45,7 +44,7 @@ pub struct Memory {
     tally: Mutex<Tally>,
     seen: Seen,
     key: Key,
-    waiting: Mutex<HashMap<Ticket, Pending>>,
+    waiting: Mutex<HashMap<Ticket, Acknowledgement>>,
     // Copies of what the tally knows, so that nobody waits for a fold to read a number.
     position: AtomicI64,
     time_ms: AtomicI64,
@@ -72,19 +71,16 @@ impl Memory {
         }
     }
 
-    /// Queues a checked batch; what has no rows is answered at once.
+    /// Queues a checked batch, which has rows; `commit` gives the answer.
     ///
     /// # Errors
     /// If the queue is full or takes no more.
-    pub fn record(&self, batch: Batch, pending: Pending) -> Result<Answer, Error> {
-        if batch.exposures.is_none() && batch.outcomes.is_none() {
-            return Ok(Answer::Reply(pending.stored(self.position())));
-        }
+    pub fn record(&self, batch: Batch, acknowledgement: Acknowledgement) -> Result<Ticket, Error> {
         // Held across the push, so that the commit cannot come before the entry.
         let mut waiting = lock(&self.waiting);
         let ticket = self.queue.push_batch(batch).map_err(|error| self.refusal(error))?;
-        waiting.insert(ticket, pending);
-        Ok(Answer::Wait(ticket))
+        waiting.insert(ticket, acknowledgement);
+        Ok(ticket)
     }
 
     /// Queues the exposure of a decision, unless it is known to be in the journal.
@@ -133,9 +129,11 @@ impl Memory {
         let answers = taken.waiting.iter().map(|who| {
             let answer = match (waiting.remove(&who.ticket), applied.entries.get(who.entry)) {
                 (None, _) => Ok(Vec::new()),
-                (Some(pending), Some(EntryResult::TooOld { oldest_ms })) => Err(pending.too_old(*oldest_ms)),
-                (Some(pending), Some(EntryResult::Repeat(first))) => Ok(pending.repeat(first)),
-                (Some(pending), Some(EntryResult::Counted) | None) => Ok(pending.stored(signed(position))),
+                (Some(waiter), Some(EntryResult::TooOld { oldest_ms })) => Err(waiter.too_old(*oldest_ms)),
+                (Some(waiter), Some(EntryResult::Repeat(first))) => {
+                    Ok(waiter.repeat(signed(first.position), accepted(first)))
+                }
+                (Some(waiter), Some(EntryResult::Counted) | None) => Ok(waiter.stored(signed(position))),
             };
             (who.ticket, answer)
         });
@@ -260,4 +258,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Positions count from 1 and never come near 2^63.
 fn signed(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+/// Batches have at most ten thousand items.
+fn accepted(first: &First) -> i32 {
+    i32::try_from(first.accepted).unwrap_or(i32::MAX)
 }

@@ -13,6 +13,7 @@ mod events;
 mod fold;
 mod key;
 mod members;
+mod outcomes;
 mod plan;
 mod read;
 mod requests;

@@ -106,7 +106,7 @@ def tally(arms: Mapping[tuple[int, str], Mapping[str, Sample]], *, stopped: bool
     return result
 
 
-def visits(*, stopped: bool = False, **counts: tuple[int, int]) -> IterationTally:
+def visits(counts: Mapping[str, tuple[int, int]], *, stopped: bool = False) -> IterationTally:
     """Give the tally of one epoch with the metric `visit`: converted and entities by variant id."""
     arms = {(1, variant_id): {"visit": conversions(*count)} for variant_id, count in counts.items()}
     return tally(arms, stopped=stopped)

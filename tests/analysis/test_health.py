@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from klero.analysis import tallied
 from klero.analysis.health import check
 from klero.analysis.rules import rules_of
-from klero.storage.v1.tally_pb2 import IterationTally
 from klero.v1.experiment_pb2 import AssignmentSource, Experiment
 from klero.v1.results_pb2 import HealthCheck, HealthState
 from tests.analysis.known import conversions, definition, metric, tally, visits
+
+if TYPE_CHECKING:
+    from klero.storage.v1.tally_pb2 import IterationTally
 
 OK, WARNING = HealthState.HEALTH_STATE_OK, HealthState.HEALTH_STATE_WARNING
 FAILED, UNKNOWN = HealthState.HEALTH_STATE_FAILED, HealthState.HEALTH_STATE_UNSPECIFIED
@@ -30,7 +34,7 @@ def _check(
 )
 def test_sample_ratio(control: int, variant: int, state: HealthState.ValueType) -> None:
     """Lost exposures bias everything, and no winner is named then."""
-    found = _check("sample_ratio", definition("t"), visits(c=(0, control), t=(0, variant)))
+    found = _check("sample_ratio", definition("t"), visits({"c": (0, control), "t": (0, variant)}))
 
     assert state == found.state
     assert found.HasField("p_value") == (state != UNKNOWN)
@@ -56,7 +60,7 @@ def test_sample_ratio_weighs_each_epoch_with_its_own_weights() -> None:
 
 def test_variants_of_weight_zero_are_left_out() -> None:
     """A variant that was retired keeps the entities it had."""
-    counted = visits(c=(0, 5_000), t=(0, 5_000), old=(0, 700))
+    counted = visits({"c": (0, 5_000), "t": (0, 5_000), "old": (0, 700)})
 
     assert OK == _check("sample_ratio", definition("t", "old"), counted, {1: {"c": 50.0, "t": 50.0, "old": 0.0}}).state
 
@@ -65,7 +69,7 @@ def test_foreign_splits_are_tested_if_the_author_says_what_they_are() -> None:
     """Another system may split 70 to 30 on purpose; only stated weights are a promise."""
     experiment = definition("t")
     experiment.assignment_source = AssignmentSource.ASSIGNMENT_SOURCE_EXTERNAL
-    counted = visits(c=(0, 7_000), t=(0, 3_000))
+    counted = visits({"c": (0, 7_000), "t": (0, 3_000)})
     unstated = _check("sample_ratio", experiment, counted)
     experiment.control.weight = experiment.variants[0].weight = 50
 
@@ -77,7 +81,7 @@ def test_foreign_splits_are_tested_if_the_author_says_what_they_are() -> None:
 @pytest.mark.parametrize(("conflicting", "state"), [(0, OK), (10, OK), (11, FAILED)])
 def test_multi_exposed(conflicting: int, state: HealthState.ValueType) -> None:
     """Above 1 percent the groups are no longer what was randomised."""
-    counted = visits(c=(0, 500), t=(0, 500))
+    counted = visits({"c": (0, 500), "t": (0, 500)})
     counted.conflicting = conflicting
     found = _check("multi_exposed", definition("t"), counted)
 
@@ -88,7 +92,7 @@ def test_multi_exposed(conflicting: int, state: HealthState.ValueType) -> None:
 def test_nothing_yet_is_neither_good_nor_bad() -> None:
     """A fresh experiment is not called healthy before anything was seen."""
     checks = [
-        _check(name, definition("t"), visits())
+        _check(name, definition("t"), visits({}))
         for name in ("sample_ratio", "multi_exposed", "missing_outcomes", "before_exposure")
     ]
 
@@ -99,11 +103,11 @@ def test_nothing_yet_is_neither_good_nor_bad() -> None:
 def test_missing_outcomes() -> None:
     """A misspelt event is the most frequent fault, and looks like an effect of nothing."""
     experiment = definition("t", metrics=[metric(primary=True), metric("sale", event="purchase")])
-    found = _check("missing_outcomes", experiment, visits(c=(5, 60), t=(5, 60)))
+    found = _check("missing_outcomes", experiment, visits({"c": (5, 60), "t": (5, 60)}))
 
     assert WARNING == found.state
     assert "`sale` (event `purchase`)" in found.message
-    assert OK == _check("missing_outcomes", definition("t"), visits(c=(5, 60), t=(5, 60))).state
+    assert OK == _check("missing_outcomes", definition("t"), visits({"c": (5, 60), "t": (5, 60)})).state
 
 
 @pytest.mark.parametrize(("before", "state"), [(0, OK), (1, OK), (2, WARNING)])

@@ -163,8 +163,8 @@ def test_swapping_turns_the_sign_and_nothing_else(first: Count, second: Count) -
 
 
 def test_rare_events_keep_their_digits() -> None:
-    """A rate of some in a million is where the closed form of the cubic loses its digits."""
-    test = ScoreTest(Count(3, 10**6), Count(12, 10**6))
+    """A rate of some in a hundred million is where the closed form of the cubic loses its digits."""
+    test = ScoreTest(Count(3, 10**8), Count(12, 10**8))
     bounds = test.difference(0.05)
 
     assert bounds.lower is not None

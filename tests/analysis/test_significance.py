@@ -10,13 +10,13 @@ from klero.v1.results_pb2 import PracticalEffect, SignificanceResult
 from tests.analysis.known import FIXED, OPTIONS, amounts, conversions, definition, metric, tally, visits
 
 
-def _only(experiment: Experiment, **counts: tuple[int, int]) -> SignificanceResult:
-    return judge(experiment, visits(**counts), options=OPTIONS).comparisons[0].result
+def _only(experiment: Experiment, counts: dict[str, tuple[int, int]]) -> SignificanceResult:
+    return judge(experiment, visits(counts), options=OPTIONS).comparisons[0].result
 
 
 def test_every_number_of_a_clear_case() -> None:
     """A two-variant comparison has everything but corrections."""
-    found = _only(definition("t"), c=(1000, 10_000), t=(1300, 10_000))
+    found = _only(definition("t"), {"c": (1000, 10_000), "t": (1300, 10_000)})
 
     assert found.significant
     assert found.always_valid
@@ -33,9 +33,17 @@ def test_every_number_of_a_clear_case() -> None:
 
 def test_detectable_effect_is_what_the_sample_finds_with_its_power() -> None:
     """(z of alpha + z of power) standard errors: 1.959964 + 0.841621 for 5 % and 80 %."""
-    found = _only(definition("t", method=FIXED), c=(1000, 10_000), t=(1300, 10_000))
+    found = _only(definition("t", method=FIXED), {"c": (1000, 10_000), "t": (1300, 10_000)})
 
     assert pytest.approx((1.9599639845 + 0.8416212336) * found.standard_error) == found.detectable_effect
+
+
+def test_rates_fall_by_no_more_than_everything() -> None:
+    """A change of -103 % would be read as a fault."""
+    found = _only(definition("t"), {"c": (100, 1_000), "t": (0, 1_000)})
+
+    assert found.lift_interval.lower == -1.0 == found.lift
+    assert -1.0 < found.lift_interval.upper < 0
 
 
 @pytest.mark.parametrize(
@@ -48,7 +56,7 @@ def test_detectable_effect_is_what_the_sample_finds_with_its_power() -> None:
 )
 def test_missing_numbers_are_explained(counts: dict[str, tuple[int, int]], part: str) -> None:
     """An empty field without a reason looks like a fault."""
-    found = _only(definition("t"), **counts)
+    found = _only(definition("t"), counts)
 
     assert part in found.explanation
     assert not found.significant
@@ -103,7 +111,7 @@ def test_left_out_epochs_are_named() -> None:
 )
 def test_early_fixed_horizons_are_marked(planned: int, *, stopped: bool, part: str) -> None:
     """The p-value is shown, because people ask for it, but not without its condition."""
-    counted = visits(stopped=stopped, c=(1000, 10_000), t=(1300, 10_000))
+    counted = visits({"c": (1000, 10_000), "t": (1300, 10_000)}, stopped=stopped)
     found = judge(definition("t", method=FIXED, planned=planned), counted, options=OPTIONS)
 
     assert part in found.analysis.explanation
@@ -112,7 +120,7 @@ def test_early_fixed_horizons_are_marked(planned: int, *, stopped: bool, part: s
 def test_practical_effects_use_the_scale_of_the_metric() -> None:
     """A lift of 2 % is below 5 %; the same difference in percentage points is not comparable."""
     relative = definition("t", metrics=[metric(primary=True, min_effect=0.15)])
-    found = _only(relative, c=(50_000, 100_000), t=(51_000, 100_000))
+    found = _only(relative, {"c": (50_000, 100_000), "t": (51_000, 100_000)})
 
     assert PracticalEffect.PRACTICAL_EFFECT_BELOW_MINIMUM == found.practical
-    assert PracticalEffect.PRACTICAL_EFFECT_UNDECIDED == _only(relative, c=(9, 50), t=(9, 50)).practical
+    assert PracticalEffect.PRACTICAL_EFFECT_UNDECIDED == _only(relative, {"c": (9, 50), "t": (9, 50)}).practical

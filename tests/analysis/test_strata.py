@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from klero.analysis.strata import EMPTY, pool, post_stratify
+from klero.analysis.strata import EMPTY, Stratum, pool, post_stratify
 from tests.analysis.known import amounts, conversions, stratum, values
 
 
@@ -14,7 +14,7 @@ def test_changing_weights_make_no_effect() -> None:
     """The known answer for three periods with 50, 70 and 90 percent treated and a rising rate."""
     expected = values("bandit.period_weighted")
     strata = [
-        stratum(*(conversions(x, n) for x, n in zip(period["x"], period["N"], strict=True)), epoch=epoch)
+        Stratum(epoch, *(conversions(x, n) for x, n in zip(period["x"], period["N"], strict=True)))
         for epoch, period in enumerate(expected["periods"], start=1)
     ]
 

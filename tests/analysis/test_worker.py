@@ -19,7 +19,7 @@ from klero.v1.results_pb2 import ExperimentResults
 from tests.analysis.known import OPTIONS, definition, visits
 
 DEADLINE_S = 10.0
-DEFINITION, TALLY = definition("t"), visits(c=(300, 1_000), t=(400, 1_000))
+DEFINITION, TALLY = definition("t"), visits({"c": (300, 1_000), "t": (400, 1_000)})
 
 
 def _run(script: str) -> subprocess.Popen[str]:

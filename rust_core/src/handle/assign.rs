@@ -1,4 +1,4 @@
-//! Assign, BatchAssign, IsEnabled and GetVariant.
+//! `Assign`, `BatchAssign`, `IsEnabled` and `GetVariant`.
 
 use std::collections::BTreeMap;
 

@@ -5,18 +5,16 @@
 mod columns;
 mod items;
 
-use std::fmt::Write;
-
 use prost::Message;
 use uuid::Uuid;
 
 use super::assign::invalid;
 use super::{Handler, MAX_MESSAGE_BYTES};
 use crate::error::{Error, Rejection};
+use crate::journal::Acknowledgement;
 use crate::proto::storage::v1::Batch;
-use crate::proto::v1::{Durability, RecordList, RecordRequest, RecordResponse, RejectedItem};
+use crate::proto::v1::{RecordList, RecordRequest, RejectedItem};
 use crate::snapshot::{Snapshot, or_default};
-use crate::tally::First;
 use columns::{ExposureBuilder, OutcomeBuilder};
 
 const MAX_ITEMS: usize = 10_000;
@@ -25,60 +23,17 @@ const MAX_LISTED: usize = 100;
 /// Request ids may carry a time so far ahead of ours.
 const MAX_AHEAD_MS: i64 = 24 * 3_600_000;
 
-/// A Record that waits for its frame to be durable.
-#[derive(Debug)]
-pub struct Pending {
-    accepted: i32,
-    rejected: Vec<RejectedItem>,
-    rejected_count: i32,
-    request_id: Option<Uuid>,
-    /// Latest time that a request id could have when this one came.
-    newest_ms: i64,
-}
-
-impl Pending {
-    /// The answer once the batch is in the journal up to `position`.
-    #[must_use]
-    pub fn stored(self, position: i64) -> Vec<u8> {
-        RecordResponse {
-            accepted: self.accepted,
-            rejected: self.rejected,
-            rejected_count: self.rejected_count,
-            duplicate: false,
-            position,
-            durability: Durability::Disk.into(),
-            retry_safe: self.request_id.is_some(),
-        }
-        .encode_to_vec()
-    }
-
-    /// The answer for a batch that was stored before.
-    #[must_use]
-    pub fn repeat(self, first: &First) -> Vec<u8> {
-        RecordResponse {
-            accepted: i32::try_from(first.accepted).unwrap_or(i32::MAX),
-            rejected: Vec::new(),
-            rejected_count: self.rejected_count,
-            duplicate: true,
-            position: i64::try_from(first.position).unwrap_or(i64::MAX),
-            durability: Durability::Disk.into(),
-            retry_safe: true,
-        }
-        .encode_to_vec()
-    }
-
-    /// The error for a batch whose request id was forgotten while it waited.
-    #[must_use]
-    pub fn too_old(self, oldest_ms: i64) -> Error {
-        let id = self.request_id.map(|id| id.to_string()).unwrap_or_default();
-        out_of_range(&id, oldest_ms, self.newest_ms)
-    }
-}
-
 /// What a request comes to: the columns of its good items, and what to answer about the others.
 pub(super) struct Checked {
     pub(super) batch: Batch,
-    pub(super) pending: Pending,
+    pub(super) acknowledgement: Acknowledgement,
+}
+
+impl Checked {
+    /// Whether nothing is left to store.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.exposures.is_none() && self.batch.outcomes.is_none()
+    }
 }
 
 /// Checks a request that arrived at `now_ms`.
@@ -110,7 +65,7 @@ pub(super) fn check(handler: &Handler, snapshot: &Snapshot, request: &[u8], now_
     }
     let accepted = count(exposures.len() + outcomes.len());
     Ok(Checked {
-        pending: Pending {
+        acknowledgement: Acknowledgement {
             accepted,
             rejected_count: refused.count,
             rejected: refused.listed,
@@ -163,31 +118,12 @@ fn request_id(handler: &Handler, sent: &str, now_ms: i64) -> Result<Option<Uuid>
     let time_ms = uuid_time_ms(&id);
     let (oldest, newest) = (handler.oldest_request_ms(now_ms), now_ms.saturating_add(MAX_AHEAD_MS));
     if time_ms < oldest || time_ms > newest {
-        return Err(out_of_range(sent, oldest, newest));
+        return Err(Error::request_id_out_of_range(sent, oldest, newest));
     }
     Ok(Some(id))
-}
-
-fn out_of_range(request_id: &str, oldest_ms: i64, newest_ms: i64) -> Error {
-    Error::RequestIdOutOfRange {
-        request_id: request_id.to_owned(),
-        oldest: rfc3339(oldest_ms),
-        newest: rfc3339(newest_ms),
-    }
 }
 
 /// The 48 bits of time that a version 7 UUID begins with.
 fn uuid_time_ms(id: &Uuid) -> i64 {
     id.as_bytes().iter().take(6).fold(0, |time, byte| (time << 8) | i64::from(*byte))
-}
-
-fn rfc3339(time_ms: i64) -> String {
-    let time = prost_types::Timestamp {
-        seconds: time_ms.div_euclid(1000),
-        nanos: i32::try_from(time_ms.rem_euclid(1000)).unwrap_or(0) * 1_000_000,
-    };
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{time}");
-    text
 }

@@ -72,7 +72,7 @@ pub(super) fn decision(decision: &Decision, known_config_digests: &[u64]) -> Vec
     let variant = decision.variant;
     let config = variant.config.as_ref().filter(|_| !known_config_digests.contains(&variant.config_digest));
     // What follows are a few short fields; ids and config are what can be long.
-    let long = experiment.id.len() + variant.id.len() + decision.entity_id.len() + config.map_or(0, |c| c.len());
+    let long = experiment.id.len() + variant.id.len() + decision.entity_id.len() + config.map_or(0, bytes::Bytes::len);
     let mut writer = Writer::with_capacity(long + 64);
     writer.text(1, &experiment.id);
     writer.text(2, &variant.id);

@@ -108,8 +108,8 @@ struct Queued {
 
 #[derive(Debug)]
 enum Kind {
-    Assigned(Assigned),
-    Batch(Batch),
+    Assigned(Box<Assigned>),
+    Batch(Box<Batch>),
     Control(Control),
 }
 
@@ -176,7 +176,7 @@ impl Queue {
         }
         let mut batch = Assigned::new(namespace, now_ms);
         let bytes = size::ENTRY + row + batch.push(arm, entity_id, now_ms);
-        let kind = Kind::Assigned(batch);
+        let kind = Kind::Assigned(Box::new(batch));
         self.append(state, Queued { kind, ticket: None, exposures: 1, outcomes: 0, bytes, latest_ms: now_ms });
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Queue {
             outcomes: batch.outcomes.as_ref().map_or(0, |columns| columns.event.len()),
             bytes,
             latest_ms: batch.arrival_ms,
-            kind: Kind::Batch(batch),
+            kind: Kind::Batch(Box::new(batch)),
         };
         self.append(state, queued);
         Ok(ticket)
@@ -267,7 +267,7 @@ impl Queue {
             waiting.extend(queued.ticket.map(|ticket| Waiting { ticket, entry }));
             let kind = match queued.kind {
                 Kind::Assigned(batch) => EntryKind::Batch(batch.into_batch()),
-                Kind::Batch(batch) => EntryKind::Batch(batch),
+                Kind::Batch(batch) => EntryKind::Batch(*batch),
                 Kind::Control(control) => EntryKind::Control(control),
             };
             entries.push(JournalEntry { kind: Some(kind) });

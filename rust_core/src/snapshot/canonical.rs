@@ -4,7 +4,7 @@ use prost::Message;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::proto::v1;
-use crate::snapshot::or_default;
+use crate::snapshot::DEFAULT_NAMESPACE;
 
 /// `definition` as it is stored: one control, output-only marks of variants set, namespace named.
 ///
@@ -12,7 +12,9 @@ use crate::snapshot::or_default;
 /// stays, for the rules to refuse.
 #[must_use]
 pub fn canonical(mut definition: v1::Experiment) -> v1::Experiment {
-    definition.namespace = or_default(&definition.namespace).to_owned();
+    if definition.namespace.is_empty() {
+        definition.namespace.push_str(DEFAULT_NAMESPACE);
+    }
     if let Some(control) = &mut definition.control {
         mark(control, true);
     }

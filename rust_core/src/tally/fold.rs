@@ -1,14 +1,14 @@
 //! One step of a frame onto the tally. Nothing here can fail: the frame is checked.
+//!
+//! Outcomes, which are most of a journal, have a module of their own.
 
 use super::checked::{CheckedBatch, Step};
-use super::events::EventCount;
 use super::key::{Purpose, Scope};
-use super::members::{Outcome, Target};
-use super::plan::{ArmKey, Namespace, Plans};
+use super::plan::{ArmKey, Plans};
 use super::requests::{First, Seen, uuid_ms};
 use super::shard::{Exposure, Shard};
 use super::{EntryResult, SHARDS, Tally};
-use crate::journal::rows::{ExposureRows, OutcomeRow, OutcomeRows};
+use crate::journal::rows::ExposureRows;
 use crate::proto::storage::v1::{Arm, Batch, Control};
 use crate::proto::v1::DecisionReason;
 
@@ -24,13 +24,6 @@ enum Exposed {
         arm: u32,
         scope: Scope,
     },
-}
-
-/// What the outcomes that name an arm do.
-#[derive(Clone, Copy)]
-enum Aimed {
-    Unknown,
-    Counted { target: Target, entity_type: usize },
 }
 
 impl Tally {
@@ -129,68 +122,6 @@ impl Tally {
         let Some(plan) = self.plans.iterations.get_mut(index) else { return Exposed::Unknown };
         Exposed::Counted { iteration, arm: plan.arm(key), scope }
     }
-
-    fn fold_outcomes(&mut self, batch: &Batch, events: &[String], targets: &[Arm], rows: OutcomeRows<'_>) {
-        let mut counts = vec![EventCount::default(); events.len()];
-        let namespace = self.plans.namespace(&batch.namespace);
-        let numbers: Vec<_> = events.iter().map(|event| namespace?.event(event)).collect();
-        let targets: Vec<_> = targets.iter().map(|arm| aimed(namespace, &self.plans, arm)).collect();
-        for row in rows.iter() {
-            let target = row.target.and_then(|target| targets.get(target as usize));
-            let mut outcome = Outcome {
-                event: numbers.get(row.event as usize).copied().flatten(),
-                value: row.value,
-                at_ms: batch.arrival_ms.saturating_add(row.delay_ms),
-                target: None,
-            };
-            let mut matched = false;
-            let types = namespace.map_or(&[][..], |namespace| &namespace.types);
-            let types = match target {
-                None => types,
-                Some(Aimed::Unknown) => {
-                    self.unknown_arms += 1;
-                    &[]
-                }
-                Some(Aimed::Counted { target, entity_type }) => {
-                    outcome.target = Some(*target);
-                    types.get(*entity_type..=*entity_type).unwrap_or_default()
-                }
-            };
-            for entity_type in types {
-                let id = entity_id(&row, &entity_type.name);
-                if id.is_empty() {
-                    continue;
-                }
-                let key = entity_type.scope.hash(id.as_bytes());
-                if let Some(shard) = shard_of(&mut self.shards, key) {
-                    matched |= shard.outcome(key, &outcome, &self.plans.iterations);
-                }
-            }
-            if let Some(count) = counts.get_mut(row.event as usize) {
-                count.outcomes += 1;
-                count.unmatched += u64::from(!matched);
-            }
-        }
-        for (event, count) in events.iter().zip(counts) {
-            self.events.add(&batch.namespace, event, count);
-        }
-    }
-}
-
-fn aimed(namespace: Option<&Namespace>, plans: &Plans, arm: &Arm) -> Aimed {
-    let found = namespace.and_then(|namespace| namespace.iteration(&arm.experiment_id, arm.iteration));
-    let Some(iteration) = found else { return Aimed::Unknown };
-    let Some(plan) = plans.iterations.get(iteration as usize) else { return Aimed::Unknown };
-    match plan.variant(&arm.variant_id) {
-        None => Aimed::Unknown,
-        Some(variant) => Aimed::Counted { target: Target { iteration, variant }, entity_type: plan.entity_type },
-    }
-}
-
-/// The row's id for an entity type; empty if it has none.
-fn entity_id<'a>(row: &OutcomeRow<'a>, entity_type: &str) -> &'a str {
-    let named = row.named.iter().find(|named| named.entity_type == entity_type);
-    named.map_or(row.entity_id, |named| &named.entity_id)
 }
 
 /// Whether chance chose the variant, so that the entity is evidence.
@@ -198,7 +129,7 @@ fn is_randomized(reason: DecisionReason) -> bool {
     matches!(reason, DecisionReason::Unspecified | DecisionReason::Split | DecisionReason::Sticky)
 }
 
-fn shard_of(shards: &mut [Shard], key: u64) -> Option<&mut Shard> {
+pub(super) fn shard_of(shards: &mut [Shard], key: u64) -> Option<&mut Shard> {
     // The high bits: as many as there are shards, so that the index always fits.
     #[allow(clippy::cast_possible_truncation)]
     shards.get_mut((key >> (u64::BITS - SHARDS.ilog2())) as usize)

@@ -65,11 +65,14 @@ impl Shard {
         }
     }
 
+    /// The entity's latest membership, [`Link::NONE`] if it has none.
+    pub(super) fn find(&self, key: u64) -> Link {
+        self.index.find(spread(key), |entity| entity.key == key).map_or(Link::NONE, |entity| entity.head)
+    }
+
     /// Counts an outcome in the iterations that its entity is in, or in the one it names; answers
-    /// whether there was any.
-    pub(super) fn outcome(&mut self, key: u64, outcome: &Outcome, iterations: &[Iteration]) -> bool {
-        let Some(entity) = self.index.find(spread(key), |entity| entity.key == key) else { return false };
-        let mut link = entity.head;
+    /// whether there was any. `link` is the entity's latest membership.
+    pub(super) fn outcome(&mut self, mut link: Link, outcome: &Outcome, iterations: &[Iteration]) -> bool {
         let mut matched = false;
         while let (Some(members), Some(iteration)) =
             (self.members.get_mut(link.iteration as usize), iterations.get(link.iteration as usize))

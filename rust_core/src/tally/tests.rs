@@ -30,5 +30,5 @@ fn a_membership_with_two_metrics_takes_at_most_120_bytes_at_any_time() {
         }
     }
 
-    assert!(worst <= 120_00, "{worst} hundredths");
+    assert!(worst <= 12_000, "{worst} hundredths of a byte");
 }

@@ -69,10 +69,8 @@ fn batches_without_id_have_no_repeats() {
 fn an_id_older_than_memory_is_refused_with_the_oldest_time() {
     let mut journal = journal();
     let oldest_ms = START_MS - 7 * DAY_MS;
-    let results = journal.put(vec![
-        Kind::Batch(cost(request_id(oldest_ms - 1, 1))),
-        Kind::Batch(cost(request_id(oldest_ms, 1))),
-    ]);
+    let results =
+        journal.put(vec![Kind::Batch(cost(request_id(oldest_ms - 1, 1))), Kind::Batch(cost(request_id(oldest_ms, 1)))]);
 
     assert_eq!(vec![EntryResult::TooOld { oldest_ms }, EntryResult::Counted], results);
     assert_eq!((1, oldest_ms), (costs(&journal), journal.tally.oldest_request_ms()));
@@ -96,8 +94,8 @@ fn a_frame_is_folded_once_per_incarnation_and_sequence() {
     let mut journal = journal();
     let again = frame(3, START_MS + 5, vec![Kind::Batch(cost(vec![]))]);
     let other = JournalFrame { incarnation: vec![8; 16].into(), sequence: 1, ..again.clone() };
-    let results = [(3, &again), (4, &again), (9, &other)]
-        .map(|(position, frame)| journal.tally.apply(position, frame).unwrap());
+    let results =
+        [(3, &again), (4, &again), (9, &other)].map(|(position, frame)| journal.tally.apply(position, frame).unwrap());
 
     let applied = |repeated, entries: &[EntryResult]| Applied { repeated, entries: entries.to_vec() };
     let counted = applied(false, &[EntryResult::Counted]);

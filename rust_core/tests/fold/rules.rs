@@ -5,7 +5,7 @@ use klero_core::proto::storage::v1::{Arm, IterationTally};
 use klero_core::proto::v1::DecisionReason;
 use klero_core::tally::EventCount;
 
-use crate::frames::{Exposed, Happened, Journal, START_MS, arm, exposed, happened, started, stopped};
+use crate::frames::{Exposed, Happened, Journal, START_MS, arm, exposed, frame, happened, started, stopped};
 
 fn journal() -> Journal {
     Journal::new(&[started("exp", "user")])
@@ -120,10 +120,8 @@ fn nothing_changes_after_the_stop() {
     journal.rows(&[exposed(&a, "e1")], &[happened("cost", "e1", 1.0)]);
     let before = journal.iteration("exp").arms;
     journal.put(vec![Kind::Control(stopped("exp"))]);
-    journal.rows(
-        &[exposed(&a, "e2"), exposed(&a, "e1")],
-        &[happened("cost", "e1", 5.0), happened("unread", "e1", 5.0)],
-    );
+    journal
+        .rows(&[exposed(&a, "e2"), exposed(&a, "e1")], &[happened("cost", "e1", 5.0), happened("unread", "e1", 5.0)]);
     let tally = journal.iteration("exp");
 
     assert_eq!(before, tally.arms);
@@ -181,7 +179,10 @@ fn an_outcome_reaches_all_experiments_of_its_entities_and_no_other() {
         named: vec![(entity_type.into(), id.into())],
         ..happened("cost", entity_id, 1.0)
     };
-    journal.rows(&[], &[happened("cost", "x", 1.0), named("x", "run", "r"), named("", "run", "r"), named("", "other", "x")]);
+    journal.rows(
+        &[],
+        &[happened("cost", "x", 1.0), named("x", "run", "r"), named("", "run", "r"), named("", "other", "x")],
+    );
     let costs = |experiment| journal.iteration(experiment).arms.iter().map(|arm| arm.metrics[1].events).collect();
 
     let found: [Vec<i64>; 4] = ["one", "two", "run", "off"].map(costs);
@@ -256,4 +257,33 @@ fn moments_are_rebuilt_where_a_replacement_cancels() {
 
     assert_eq!((2000, vec![1.0]), (moments.n, moments.means));
     assert!(moments.comoments[0] < 1e-20, "{:?}", moments.comoments);
+}
+
+/// Rounding errors of updates do not pile up: at fixed positions and at the end, moments are those of
+/// the totals, whatever way these took.
+#[test]
+fn moments_are_rebuilt_at_fixed_positions_and_at_the_stop() {
+    let a = arm("exp", 1, "a");
+    let ids: Vec<_> = (0..300).map(|index| format!("e{index}")).collect();
+    let moments = |detour: f64, last: &dyn Fn(&mut Journal)| {
+        let mut journal = journal();
+        journal.rows(&ids.iter().map(|id| exposed(&a, id)).collect::<Vec<_>>(), &[]);
+        for (index, id) in (0..).zip(&ids) {
+            // Whole numbers: the total is the same with the detour, only the updates are others.
+            journal.rows(&[], &[happened("cost", id, f64::from(index) + detour), happened("cost", id, -detour)]);
+        }
+        last(&mut journal);
+        journal.iteration("exp").arms[0].metrics[1].moments.clone()
+    };
+    let at = |position: u64| {
+        move |journal: &mut Journal| {
+            journal.tally.apply(position, &frame(journal.next, START_MS, vec![])).unwrap();
+        }
+    };
+    let stop = |journal: &mut Journal| drop(journal.put(vec![Kind::Control(stopped("exp"))]));
+
+    assert_ne!(moments(0.0, &at((1 << 16) - 1)), moments(7777.0, &at((1 << 16) - 1)));
+    assert_eq!(moments(0.0, &at(1 << 16)), moments(7777.0, &at(1 << 16)));
+    assert_eq!(moments(0.0, &at((1 << 16) + 9)), moments(7777.0, &at((1 << 16) + 9)));
+    assert_eq!(moments(0.0, &stop), moments(7777.0, &stop));
 }

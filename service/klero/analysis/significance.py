@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
 from klero.analysis import effects
 from klero.analysis.compare import difference_bounds, is_rate
 from klero.analysis.explanation import explain
+from klero.analysis.means import clipped
 from klero.analysis.tails import normal_quantile
 from klero.v1.experiment_pb2 import EffectScale
 from klero.v1.results_pb2 import ConfidenceInterval, SignificanceResult
@@ -100,8 +102,11 @@ def _set_intervals(
     simultaneous = difference_bounds(compared, rules.alpha / family) if family > 1 else None
     if simultaneous is not None:
         result.simultaneous_interval.CopyFrom(of_effect(simultaneous))
-    if lift.bounds is not None:
+    lift_bounds = lift.bounds
+    if lift_bounds is not None:
+        if is_rate(compared.metric):
+            lift_bounds = clipped(lift_bounds, -1.0, math.inf)
         estimate = test.variant_value / test.baseline_value - 1 if test.baseline_value else 0.0
-        result.lift_interval.CopyFrom(message(lift.bounds, estimate=estimate, method=test.lift_method))
+        result.lift_interval.CopyFrom(message(lift_bounds, estimate=estimate, method=test.lift_method))
     relative = compared.metric.min_effect_scale != EffectScale.EFFECT_SCALE_ABSOLUTE
-    result.practical = effects.practical(lift.bounds if relative else bounds, compared.metric.min_effect)
+    result.practical = effects.practical(lift_bounds if relative else bounds, compared.metric.min_effect)

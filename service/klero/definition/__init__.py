@@ -1,0 +1,11 @@
+"""The one codec between definitions and text: YAML and JSON files, command line, reports.
+
+Generic over the contract's descriptors: nothing here is written per field. Field rules, such as the
+sum of weights, are not here but in the core, which compiles definitions.
+"""
+
+from klero.definition.read import from_mapping, message_from_mapping, parse
+from klero.definition.words import enum_word
+from klero.definition.write import to_json, to_mapping, to_yaml
+
+__all__ = ["enum_word", "from_mapping", "message_from_mapping", "parse", "to_json", "to_mapping", "to_yaml"]
