@@ -212,12 +212,21 @@ class EncodedError(KleroError):
 class WireError(KleroError):
     """A failed call, as the server described it."""
 
-    def __init__(self, *, status: str, reason: str, message: str, violations: tuple[FieldViolation, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        status: str,
+        reason: str,
+        message: str,
+        violations: tuple[FieldViolation, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
         """Keep what the server said; `status` and `reason` are the names of the code and the reason."""
         Exception.__init__(self, message)
         self.status = status
         self.wire_reason = reason
         self.metadata = {}
+        self.retry_after_s = retry_after_s  # type: ignore[misc]  # fixed by the class elsewhere, by the server here
         self._violations = violations
 
     @property

@@ -33,6 +33,8 @@ from klero.rpc.results import Results
 from klero.v1 import analysis_service_pb2, decision_service_pb2, experiment_service_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from klero.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,8 +63,10 @@ class Clock:
         return self._last
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; everything accepted by then is durable and answered.
+
+    `ready` is called once with the address, port included, when calls are answered.
 
     Raises:
         StartupError: The server cannot start; the message says what to change.
@@ -74,7 +78,7 @@ def serve(settings: Settings) -> None:
         stack.callback(journal.close)
         engine = Engine(secret=catalog.secret, incarnation=uuid.uuid4().bytes)
         _replay(engine, journal)
-        asyncio.run(_serve(settings, catalog, journal, engine))
+        asyncio.run(_serve(settings, catalog, journal, engine, ready=ready))
 
 
 def _replay(engine: Engine, journal: SqliteJournal) -> None:
@@ -85,7 +89,14 @@ def _replay(engine: Engine, journal: SqliteJournal) -> None:
             raise StartupError(why=f"journal frame {frame.position} cannot be read: {error}") from error
 
 
-async def _serve(settings: Settings, catalog: SqliteCatalog, journal: SqliteJournal, engine: Engine) -> None:
+async def _serve(
+    settings: Settings,
+    catalog: SqliteCatalog,
+    journal: SqliteJournal,
+    engine: Engine,
+    *,
+    ready: Callable[[str], None],
+) -> None:
     clock = Clock(engine.time_ms)
     waiting = Waiting(asyncio.get_running_loop())
     worker = AnalysisWorker()
@@ -131,7 +142,7 @@ async def _serve(settings: Settings, catalog: SqliteCatalog, journal: SqliteJour
         warming = asyncio.create_task(worker.warm_up())
         stack.callback(warming.cancel)
         stopping = _stop_signals(server)
-        print(f"klero is ready on {address}", flush=True)  # noqa: T201  # what `serve` promises
+        ready(address)
         await stopping.wait()
         log.info("stopping")
 

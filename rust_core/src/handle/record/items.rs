@@ -18,6 +18,8 @@ use crate::snapshot::rules::{MAX_EVENT_BYTES, is_event};
 const MAX_AHEAD_MS: i64 = 24 * 3_600_000;
 /// From year 1 to year 9999, as protobuf defines a time.
 const TIME_RANGE_S: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// Of an iteration that has ended.
+const MAX_EPOCHS: i64 = 1000;
 const MAX_ITEM_BYTES: usize = 16 * 1024;
 
 pub(super) struct CheckedExposure<'a> {
@@ -59,10 +61,11 @@ pub(super) fn exposure<'a>(
             return Err(Rejection::new(ErrorReason::InvalidField, message));
         }
     };
+    let iteration = iteration(experiment, item.iteration)?;
     let arm = ArmRef {
         experiment_id: experiment.id(),
-        iteration: iteration(experiment, item.iteration)?,
-        epoch: epoch(experiment, item.epoch)?,
+        iteration,
+        epoch: epoch(experiment, iteration, item.epoch)?,
         variant_id,
         reason,
     };
@@ -161,10 +164,14 @@ fn iteration(experiment: &CompiledExperiment, sent: i64) -> Result<i64, Rejectio
     Ok(found)
 }
 
-fn epoch(experiment: &CompiledExperiment, sent: i64) -> Result<i64, Rejection> {
+/// Epochs are bounded, because each has tallies of its own. How many an earlier iteration had is not
+/// in the definition any more.
+fn epoch(experiment: &CompiledExperiment, iteration: i64, sent: i64) -> Result<i64, Rejection> {
+    let latest = if iteration == experiment.iteration { experiment.epoch } else { MAX_EPOCHS };
     let found = if sent == 0 && experiment.external { experiment.epoch } else { sent };
-    if found < 1 {
-        let message = format!("epoch {sent} of experiment `{}`: the decision's is needed", experiment.id());
+    if found < 1 || found > latest {
+        let message =
+            format!("epoch {sent} of experiment `{}`: the decision's is needed, 1 to {latest}", experiment.id());
         return Err(Rejection::new(ErrorReason::IterationNotFound, message));
     }
     Ok(found)

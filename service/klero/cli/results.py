@@ -1,0 +1,48 @@
+"""`klero results`: what was measured and what follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from klero.cli.common import calling, print_json
+from klero.v1.experiment_service_pb2 import GetExperimentRequest, GetExperimentResultsRequest
+
+if TYPE_CHECKING:
+    from klero.client.remote import Remote
+
+
+@click.command("results")
+@click.argument("experiment_id", metavar="EXPERIMENT")
+@click.option("--iteration", type=click.IntRange(min=0), default=0, help="Counts starts. Default: the latest.")
+@click.option(
+    "--min-position", type=click.IntRange(min=0), default=0, help="Wait until this journal position is counted."
+)
+@calling
+def results_command(  # noqa: PLR0913  # click's, one an option
+    remote: Remote,
+    experiment_id: str,
+    iteration: int,
+    min_position: int,
+    namespace: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Show verdict, estimates and health of an experiment."""
+    results = remote.experiments(
+        "GetExperimentResults",
+        GetExperimentResultsRequest(
+            id=experiment_id, namespace=namespace, iteration=iteration, min_position=min_position
+        ),
+    ).results
+    if as_json:
+        print_json(results)
+        return
+    from rich.console import Console
+
+    from klero.report.tables import results_table
+
+    experiment = remote.experiments(
+        "GetExperiment", GetExperimentRequest(id=experiment_id, namespace=namespace)
+    ).experiment
+    Console(highlight=False).print(results_table(experiment, results))

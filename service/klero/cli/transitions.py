@@ -1,0 +1,61 @@
+"""`klero start` and `klero stop`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from klero.cli.common import calling, print_json, print_warnings
+from klero.v1.experiment_service_pb2 import StartExperimentRequest, StopExperimentRequest
+
+if TYPE_CHECKING:
+    from klero.client.remote import Remote
+
+_reason_option = click.option("--reason", default="", help="Why, for the audit trail.")
+
+
+@click.command("start")
+@click.argument("experiment_id", metavar="EXPERIMENT")
+@_reason_option
+@calling
+def start_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:  # noqa: FBT001  # click's
+    """Begin an iteration: freeze the plan and let entities in."""
+    started = remote.experiments(
+        "StartExperiment", StartExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
+    )
+    if as_json:
+        print_json(started)
+        return
+    print_warnings(started.warnings)
+    experiment = started.experiment
+    shares = ", ".join(
+        f"{variant.id} {experiment.allocation.weights[variant.id]:g} %"
+        for variant in (experiment.control, *experiment.variants)
+    )
+    traffic = experiment.allocation.traffic_percentage
+    click.echo(f"started `{experiment.id}`, iteration {experiment.iteration}: {shares}; {traffic:g} % of the traffic")
+
+
+@click.command("stop")
+@click.argument("experiment_id", metavar="EXPERIMENT")
+@click.option("--ship", "variant_id", default="", metavar="VARIANT", help="What everyone gets. Default: the control.")
+@_reason_option
+@calling
+def stop_command(  # noqa: PLR0913  # click's, one an option
+    remote: Remote,
+    experiment_id: str,
+    variant_id: str,
+    reason: str,
+    namespace: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """End the iteration and decide what everyone gets from now on."""
+    stopped = remote.experiments(
+        "StopExperiment",
+        StopExperimentRequest(id=experiment_id, namespace=namespace, reason=reason, ship_variant_id=variant_id),
+    )
+    if as_json:
+        print_json(stopped)
+    else:
+        click.echo(f"`{stopped.experiment.id}` is {stopped.experiment.status_reason}")
