@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from klero.rpc.server import serve
 from klero.settings import Settings
-serve(Settings(Path(sys.argv[1]), sys.argv[2]))
+serve(Settings(Path(sys.argv[1]), sys.argv[2]), ready=lambda address: print(address, flush=True))
 """
 
 
@@ -158,4 +158,4 @@ def _wait_until_ready(process: subprocess.Popen[str], errors: IO[str]) -> str:
         errors.seek(0)
         message = f"the server did not start: {errors.read()}"
         raise RuntimeError(message)
-    return line.split()[-1]
+    return line.strip()

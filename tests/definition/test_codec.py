@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from google.protobuf.descriptor import EnumDescriptor
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klero import definition
 from klero.definition.words import duration_text, enum_number, enum_word, parse_duration
 from klero.errors import InvalidFieldError
 from klero.v1 import decision_pb2, decision_service_pb2, events_pb2, experiment_pb2, results_pb2
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import EnumDescriptor
+
 
 FILES = (decision_pb2, decision_service_pb2, events_pb2, experiment_pb2, results_pb2)
 ENUMS = [enum for file in FILES for enum in file.DESCRIPTOR.enum_types_by_name.values()]
@@ -121,13 +125,14 @@ PLAIN = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(config=st.dictionaries(st.text(), PLAIN, max_size=4), name=st.text(), seconds=st.integers(0, 10**9))
 def test_round_trip(config: dict[str, object], name: str, seconds: int) -> None:
     """What `show` prints is what was applied."""
     made = definition.parse(EXAMPLE, source_name="a.yaml")
     made.name = name
     made.config.duration.seconds = seconds
-    made.control.config.update(config)
+    made.control.config.update(cast("Any", config))
 
     assert made == definition.parse(definition.to_yaml(made), source_name="a.yaml")
     assert made == definition.parse(definition.to_json(made), source_name="a.json")
@@ -140,3 +145,12 @@ def test_large_integers_survive_readers_with_doubles() -> None:
 
     assert str(2**64 - 1) == mapping["configDigest"]
     assert made == definition.message_from_mapping(json.loads(json.dumps(mapping)), experiment_pb2.Variant)
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_deep_nesting_is_refused_before_it_is_walked(suffix: str) -> None:
+    """A hostile file must not exhaust the stack."""
+    text = '{"config": ' + "[" * 900 + "]" * 900 + "}"
+
+    with pytest.raises(InvalidFieldError, match="deeper than 64 levels"):
+        definition.parse(text, source_name=f"a.{suffix}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("-f", "--file", "path", type=click.Path(path_type=Path), required=True, help="YAML or JSON.")
 @click.option("--reason", default="", help="Why, for the audit trail.")
 @calling
-def apply_command(remote: Remote, path: Path, reason: str, namespace: str, as_json: bool) -> None:  # noqa: FBT001  # click's
+def apply_command(remote: Remote, path: Path, reason: str, namespace: str, as_json: bool) -> None:
     """Store the experiment of a file as a draft; twice is no change, and it never starts by itself."""
     try:
         text = path.read_text(encoding="utf-8")

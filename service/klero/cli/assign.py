@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 @click.argument("entity_ids", metavar="ENTITY...", nargs=-1, required=True)
 @click.option("--no-exposure", is_flag=True, help="Only look: do not record that the entity was given its variant.")
 @calling
-def assign_command(  # noqa: PLR0913  # click's, one an option
+def assign_command(
     remote: Remote,
     experiment_id: str,
     entity_ids: tuple[str, ...],
-    no_exposure: bool,  # noqa: FBT001
+    no_exposure: bool,
     namespace: str,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> None:
     """Decide which variant each ENTITY gets."""
     exposure = ExposureMode.EXPOSURE_MODE_NONE if no_exposure else ExposureMode.EXPOSURE_MODE_AUTO

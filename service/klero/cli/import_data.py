@@ -42,7 +42,7 @@ _PROBLEMS_SHOWN = 10
     help="An event and the column of its values. Default: the column of the same name for the event of each metric.",
 )
 @calling
-def import_command(  # noqa: PLR0913  # click's, one an option
+def import_command(
     remote: Remote,
     experiment_id: str,
     path: Path,
@@ -51,7 +51,7 @@ def import_command(  # noqa: PLR0913  # click's, one an option
     mapped: tuple[str, ...],
     events: tuple[str, ...],
     namespace: str,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> int:
     """Import FILE (CSV with a header, .gz or not) into EXPERIMENT: a row is an entity with its outcomes."""
     from klero.cli.importing import ImportPlan

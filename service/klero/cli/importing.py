@@ -12,7 +12,6 @@ import gzip
 import math
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from klero.client.batches import Sender
@@ -22,6 +21,7 @@ from klero.v1.decision_service_pb2 import RecordList, RecordRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from klero.client.remote import Remote
     from klero.v1.decision_service_pb2 import RejectedItem

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("list")
 @calling
-def list_command(remote: Remote, namespace: str, as_json: bool) -> None:  # noqa: FBT001  # click's
+def list_command(remote: Remote, namespace: str, as_json: bool) -> None:
     """List the experiments of a namespace."""
     experiments: list[Experiment] = []
     token = ""
@@ -49,7 +49,7 @@ def list_command(remote: Remote, namespace: str, as_json: bool) -> None:  # noqa
 @click.command("show")
 @click.argument("experiment_id", metavar="EXPERIMENT")
 @calling
-def show_command(remote: Remote, experiment_id: str, namespace: str, as_json: bool) -> None:  # noqa: FBT001  # click's
+def show_command(remote: Remote, experiment_id: str, namespace: str, as_json: bool) -> None:
     """Show an experiment as it is stored, in the form that `apply` reads."""
     experiment = remote.experiments(
         "GetExperiment", GetExperimentRequest(id=experiment_id, namespace=namespace)

@@ -31,7 +31,7 @@ _BATCH = 1000
     "--file", "lines", type=click.File(encoding="utf-8"), help="Outcomes as JSON, one a line; `-` reads stdin."
 )
 @calling
-def record_command(  # noqa: PLR0913  # click's, one an option
+def record_command(
     remote: Remote,
     entity_id: str | None,
     event: str | None,
@@ -39,7 +39,7 @@ def record_command(  # noqa: PLR0913  # click's, one an option
     at: str | None,
     lines: TextIO | None,
     namespace: str,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> int:
     """Record an outcome of ENTITY, or those of a file."""
     if (lines is None) == (entity_id is None or event is None):

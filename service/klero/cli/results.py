@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     "--min-position", type=click.IntRange(min=0), default=0, help="Wait until this journal position is counted."
 )
 @calling
-def results_command(  # noqa: PLR0913  # click's, one an option
+def results_command(
     remote: Remote,
     experiment_id: str,
     iteration: int,
     min_position: int,
     namespace: str,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> None:
     """Show verdict, estimates and health of an experiment."""
     results = remote.experiments(

@@ -25,7 +25,7 @@ from klero.settings import DEFAULT_ADDRESS, DEFAULT_DATA_DIR, Settings
     "--allow-insecure", is_flag=True, help="Serve an address that other machines reach, without any access control."
 )
 @json_option
-def serve_command(data_dir: Path, address: str, allow_insecure: bool, as_json: bool) -> None:  # noqa: FBT001  # click's
+def serve_command(data_dir: Path, address: str, allow_insecure: bool, as_json: bool) -> None:
     """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is on the disk and answered."""
     from klero.rpc.server import serve
 

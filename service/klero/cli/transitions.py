@@ -19,7 +19,7 @@ _reason_option = click.option("--reason", default="", help="Why, for the audit t
 @click.argument("experiment_id", metavar="EXPERIMENT")
 @_reason_option
 @calling
-def start_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:  # noqa: FBT001  # click's
+def start_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
     """Begin an iteration: freeze the plan and let entities in."""
     started = remote.experiments(
         "StartExperiment", StartExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
@@ -42,13 +42,13 @@ def start_command(remote: Remote, experiment_id: str, reason: str, namespace: st
 @click.option("--ship", "variant_id", default="", metavar="VARIANT", help="What everyone gets. Default: the control.")
 @_reason_option
 @calling
-def stop_command(  # noqa: PLR0913  # click's, one an option
+def stop_command(
     remote: Remote,
     experiment_id: str,
     variant_id: str,
     reason: str,
     namespace: str,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> None:
     """End the iteration and decide what everyone gets from now on."""
     stopped = remote.experiments(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from klero.definition import text
 from klero.definition.near import did_you_mean
@@ -117,7 +117,8 @@ class _Reader:
         if not isinstance(value, dict):
             self._refuse(path, f"{describe(value)} is not allowed here, write a mapping")
             return
-        of = field.message_type.fields_by_name["value"]
+        entry = cast("Descriptor", field.message_type)
+        of = entry.fields_by_name["value"]
         for key, item in value.items():
             here = _join(path, key)
             if not isinstance(key, str):

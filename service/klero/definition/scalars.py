@@ -96,10 +96,9 @@ def _text(field: FieldDescriptor, value: object, path: str, refuse: Refuse) -> s
 def _integer(value: object, bounds: tuple[int, int], path: str, refuse: Refuse) -> int | None:
     number = value
     # 64-bit numbers are text in JSON, and YAML writers turn 1000 into 1000.0.
-    if isinstance(value, str) and len(value) <= _LONGEST_INTEGER and value.removeprefix("-").isdecimal():
-        number = int(value)
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
+    spelled = isinstance(value, str) and len(value) <= _LONGEST_INTEGER and value.removeprefix("-").isdecimal()
+    if spelled or (isinstance(value, float) and value.is_integer()):
+        number = int(value)  # type: ignore[call-overload]  # text or float, as the line above says
     if isinstance(number, int) and not isinstance(number, bool) and bounds[0] <= number <= bounds[1]:
         return number
     refuse(path, f"{describe(value)} is not allowed, write a whole number from {bounds[0]} to {bounds[1]}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401  # as PyYAML declares it
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stub leaves it out
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
         self.depth += 1
@@ -71,6 +71,11 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, _data: object) -> bool:
         return True
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """In double quotes where a character would not come back as it is, such as other line ends."""
+        plain = all(character.isprintable() or character == "\n" for character in text)
+        return self.represent_scalar(f"{_TAG}str", text, style=None if plain else '"')
+
 
 _Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(f"{_TAG}null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
@@ -78,6 +83,7 @@ _Loader.add_implicit_resolver(f"{_TAG}int", _INT, _NUMBER_STARTS)
 _Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, _NUMBER_STARTS)
 _Loader.add_constructor(f"{_TAG}int", _Loader.construct_number)
 _Loader.add_constructor(f"{_TAG}float", _Loader.construct_number)
+_Dumper.add_representer(str, _Dumper.represent_text)
 _Dumper.add_implicit_resolver(f"{_TAG}float", _FLOAT, _NUMBER_STARTS)
 
 
@@ -92,10 +98,12 @@ def load(text: str, *, source_name: str) -> Mapping[object, object]:
         InvalidFieldError: It cannot be read, or is no mapping; says where.
     """
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise _refusal(f"{source_name} is longer than {MAX_BYTES} bytes")
+        _refuse(f"{source_name} is longer than {MAX_BYTES} bytes")
     value = _load_any(text, source_name)
+    if _depth(value) > MAX_DEPTH:
+        _refuse(f"{source_name} is nested deeper than {MAX_DEPTH} levels")
     if not isinstance(value, dict):
-        raise _refusal(f"{source_name} must hold one mapping of fields, such as `id: my-experiment`")
+        _refuse(f"{source_name} must hold one mapping of fields, such as `id: my-experiment`")
     return value
 
 
@@ -110,29 +118,43 @@ def _load_any(text: str, source_name: str) -> object:
         try:
             return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, source_name))
         except RecursionError:
-            raise _refusal(f"{source_name} is nested too deeply") from None
+            _refuse(f"{source_name} is nested deeper than {MAX_DEPTH} levels")
         except ValueError as error:
             # A flow mapping of YAML begins like JSON.
             if is_json:
-                raise _refusal(f"{source_name} is not JSON: {error}") from error
+                _refuse(f"{source_name} is not JSON: {error}")
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise _refusal(f"{source_name}{where}: {error.problem or error}") from error
+        _refuse(f"{source_name}{where}: {error.problem or error}")
     except yaml.YAMLError as error:
-        raise _refusal(f"{source_name} is not YAML: {error}") from error
+        _refuse(f"{source_name} is not YAML: {error}")
 
 
 def _unique(pairs: list[tuple[str, object]], source_name: str) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
-            raise _refusal(f"{source_name}: `{key}` is given twice")
+            _refuse(f"{source_name}: `{key}` is given twice")
         found[key] = value
     return found
 
 
-def _refusal(description: str) -> InvalidFieldError:
-    return InvalidFieldError((FieldViolation(field="", description=description),))
+def _depth(value: object) -> int:
+    """Levels of lists and mappings; the levels are walked, not recursed into."""
+    depth, level = 0, [value]
+    while level := [inner for outer in level for inner in _inner(outer)]:
+        depth += 1
+    return depth
+
+
+def _inner(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _refuse(description: str) -> NoReturn:
+    raise InvalidFieldError((FieldViolation(field="", description=description),))

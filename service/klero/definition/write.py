@@ -7,12 +7,11 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from google.protobuf.descriptor import FieldDescriptor
-
 from klero.definition import text
 from klero.definition.words import duration_text, enum_word
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
 MAX_EXACT = 2**53
@@ -83,7 +82,8 @@ def _value(value: Any) -> object:  # noqa: ANN401  # google.protobuf.Value
     if kind == "number_value":
         number = value.number_value
         # Config numbers are doubles on the wire; whoever wrote 3 wants to read 3.
-        return int(number) if number.is_integer() and abs(number) <= MAX_EXACT else _number(number)
+        whole = number.is_integer() and abs(number) <= MAX_EXACT and str(number) != "-0.0"
+        return int(number) if whole else _number(number)
     return getattr(value, kind) if kind in _VALUE_KINDS else None
 
 
