@@ -85,8 +85,10 @@ class Core:
         The second value is true once the queue is closed and empty.
         """
 
-    def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes]]:
+    def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes | StatusError]]:
         """Fold a frame that is durable at `position`; returns its tickets and their encoded answers.
+
+        A StatusError is the answer for a batch whose request id was forgotten while it waited.
 
         Raises:
             ValueError: The frame cannot be folded.

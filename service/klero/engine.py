@@ -17,6 +17,7 @@ from klero.v1.experiment_service_pb2 import Warning as DefinitionWarning
 
 if TYPE_CHECKING:
     from klero._core import Frame
+    from klero.errors import KleroError
     from klero.storage.v1.journal_pb2 import Control
     from klero.v1.experiment_pb2 import Snapshot
 
@@ -57,6 +58,11 @@ def _invalid(error: _core.InvalidDefinitionError) -> InvalidFieldError:
     return InvalidFieldError(tuple(FieldViolation(field, description) for field, description in error.args[0]))
 
 
+def _refused(error: _core.StatusError) -> EncodedError:
+    code, message, details = error.args
+    return EncodedError(code=code, message=message, details=details)
+
+
 class Engine:
     """Snapshot, queue and tally of this process."""
 
@@ -89,8 +95,7 @@ class Engine:
         try:
             return self._core.handle(method, request, now_ms)
         except _core.StatusError as error:
-            code, message, details = error.args
-            raise EncodedError(code=code, message=message, details=details) from error
+            raise _refused(error) from error
 
     def control(self, control: Control) -> int:
         """Queue a change of what is measured; returns the ticket of its frame.
@@ -101,8 +106,7 @@ class Engine:
         try:
             return self._core.control(control.SerializeToString())
         except _core.StatusError as error:
-            code, message, details = error.args
-            raise EncodedError(code=code, message=message, details=details) from error
+            raise _refused(error) from error
 
     def take_frame(self) -> Frame | None:
         """Wait for something to write and take all of it; None once the queue is closed and empty."""
@@ -113,9 +117,15 @@ class Engine:
                 return frame
         return None
 
-    def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes | None]]:
-        """Fold a frame that is durable at `position`; returns its tickets with their answers."""
-        return [(ticket, answer) for ticket, answer in self._core.commit(frame, position)]
+    def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes | KleroError]]:
+        """Fold a frame that is durable at `position`; returns its tickets with their answers.
+
+        An answer is an error where the fold refused the batch: its request id was forgotten meanwhile.
+        """
+        return [
+            (ticket, answer if isinstance(answer, bytes) else _refused(answer))
+            for ticket, answer in self._core.commit(frame, position)
+        ]
 
     def fail(self, frame: Frame) -> list[int]:
         """Give up a frame and the whole queue; returns the tickets that wait for nothing."""

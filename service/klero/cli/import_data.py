@@ -124,9 +124,7 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
 
 def _print(report: ImportReport) -> None:
     rate = round(report.rows / report.elapsed_s)
-    click.echo(
-        f"imported {plural(report.rows, 'row')} as {plural(report.accepted, 'exposure and outcome')}, {rate:,} rows/s"
-    )
+    click.echo(f"imported {plural(report.rows, 'row')}: {report.accepted:,} exposures and outcomes, {rate:,} rows/s")
     for problem in report.problems[:_PROBLEMS_SHOWN]:
         click.echo(f"  left out: {problem}", err=True)
     if report.rejected > _PROBLEMS_SHOWN:

@@ -98,8 +98,10 @@ def _show(error: KleroError, *, as_json: bool) -> None:
         shown = {"reason": reason, "message": str(error), "violations": violations}
         click.echo(json.dumps({"error": {key: value for key, value in shown.items() if value}}), err=True)
     elif error.violations:
-        click.echo(f"error: {len(error.violations)} invalid", err=True)
+        count = len(error.violations)
+        click.echo(f"error: {count} {'field is' if count == 1 else 'fields are'} invalid", err=True)
         for violation in error.violations:
-            click.echo(f"  {violation.field}: {violation.description}", err=True)
+            place = f"{violation.field}: " if violation.field else ""
+            click.echo(f"  {place}{violation.description}", err=True)
     else:
         click.echo(f"error: {error}", err=True)

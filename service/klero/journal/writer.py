@@ -12,12 +12,14 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
+from klero.errors import JournalUnavailableError
 from klero.journal.sqlite import StoredFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from klero.engine import Engine
+    from klero.errors import KleroError
     from klero.journal.sqlite import SqliteJournal
 
 log = logging.getLogger(__name__)
@@ -31,15 +33,14 @@ class JournalWriter(threading.Thread):
         engine: Engine,
         journal: SqliteJournal,
         *,
-        deliver: Callable[[Sequence[tuple[int, bytes | None]]], None],
+        deliver: Callable[[Sequence[tuple[int, bytes | KleroError]]], None],
     ) -> None:
         """Name the collaborators.
 
         Args:
             engine: Whose queue is written.
             journal: Where to.
-            deliver: Gets the answer of every ticket of a frame once, from this thread; None says
-                that the frame is not known to be stored.
+            deliver: Gets the answer of every ticket of a frame once, from this thread.
         """
         super().__init__(name="journal-writer")
         self._engine = engine
@@ -63,6 +64,6 @@ class JournalWriter(threading.Thread):
                 )
             except sqlite3.Error:
                 log.exception("the journal stops: the disk refused frame %d", position)
-                self._deliver([(ticket, None) for ticket in self._engine.fail(frame)])
+                self._deliver([(ticket, JournalUnavailableError()) for ticket in self._engine.fail(frame)])
                 return
             self._deliver(self._engine.commit(frame, position))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,7 +20,7 @@ from klero.errors import CatalogContendedError
 from klero.v1.events_pb2 import AuditEntry, ResourceType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from klero.catalog.sqlite import SqliteCatalog
     from klero.engine import Engine
@@ -69,10 +69,7 @@ class Changes:
 
     async def create(self, experiment: Experiment, cause: Cause) -> Experiment:
         """Store a new definition and put it in force."""
-        async with self._changing:
-            stored = await self._on_disk(self._catalog.create, experiment, self._audit(experiment, None, cause))
-            await self._publish(stored, before=None)
-        return stored
+        return await _to_the_end(self._create(experiment, cause))
 
     async def change(
         self, namespace: str, experiment_id: str, step: Callable[[Experiment], Experiment], cause: Cause
@@ -82,17 +79,7 @@ class Changes:
         Raises:
             CatalogContendedError: Others were faster each time.
         """
-        async with self._changing:
-            for _ in range(_ATTEMPTS):
-                before = await self.get(namespace, experiment_id)
-                after = step(before)
-                try:
-                    stored = await self._on_disk(self._catalog.replace, after, self._audit(after, before, cause))
-                except CatalogContendedError:
-                    continue
-                await self._publish(stored, before=before)
-                return stored
-        raise CatalogContendedError(attempts=_ATTEMPTS)
+        return await _to_the_end(self._change(namespace, experiment_id, step, cause))
 
     def load(self) -> None:
         """Before serving: tell the journal what it lacks, and put the catalog in force."""
@@ -109,6 +96,27 @@ class Changes:
         """Finish what is under way and close the catalog."""
         self._disk.shutdown(wait=True)
         self._catalog.close()
+
+    async def _create(self, experiment: Experiment, cause: Cause) -> Experiment:
+        async with self._changing:
+            stored = await self._on_disk(self._catalog.create, experiment, self._audit(experiment, None, cause))
+            await self._publish(stored, before=None)
+        return stored
+
+    async def _change(
+        self, namespace: str, experiment_id: str, step: Callable[[Experiment], Experiment], cause: Cause
+    ) -> Experiment:
+        async with self._changing:
+            for _ in range(_ATTEMPTS):
+                before = await self.get(namespace, experiment_id)
+                after = step(before)
+                try:
+                    stored = await self._on_disk(self._catalog.replace, after, self._audit(after, before, cause))
+                except CatalogContendedError:
+                    continue
+                await self._publish(stored, before=before)
+                return stored
+        raise CatalogContendedError(attempts=_ATTEMPTS)
 
     async def _publish(self, after: Experiment, *, before: Experiment | None) -> None:
         told = lifecycle.controls(before) if before is not None else []
@@ -137,3 +145,8 @@ class Changes:
     ) -> _Result:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._disk, lambda: call(*args, **kwargs))
+
+
+async def _to_the_end(change: Coroutine[Any, Any, _Result]) -> _Result:
+    """Await a change that goes on if its caller leaves: the catalog may have it, the journal not yet."""
+    return await asyncio.shield(asyncio.ensure_future(change))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from klero.errors import JournalUnavailableError
+from klero.errors import KleroError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class Waiting:
         """Wait for the answer of `ticket`. Call it right after the ticket was taken, on the loop.
 
         Raises:
-            JournalUnavailableError: The frame is not known to be stored.
+            KleroError: The frame is not known to be stored, or the fold refused the batch.
         """
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._futures[ticket] = future
@@ -43,17 +43,17 @@ class Waiting:
         """Wait for the next commit."""
         await self._committed.wait()
 
-    def deliver(self, answers: Sequence[tuple[int, bytes | None]]) -> None:
+    def deliver(self, answers: Sequence[tuple[int, bytes | KleroError]]) -> None:
         """Wake those of one commit; from any thread."""
         self._loop.call_soon_threadsafe(self._wake, answers)
 
-    def _wake(self, answers: Sequence[tuple[int, bytes | None]]) -> None:
+    def _wake(self, answers: Sequence[tuple[int, bytes | KleroError]]) -> None:
         for ticket, answer in answers:
             future = self._futures.pop(ticket, None)
             if future is None or future.done():
                 continue  # the caller has gone, its items are stored all the same
-            if answer is None:
-                future.set_exception(JournalUnavailableError())
+            if isinstance(answer, KleroError):
+                future.set_exception(answer)
             else:
                 future.set_result(answer)
         committed, self._committed = self._committed, asyncio.Event()

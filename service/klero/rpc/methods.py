@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from google.protobuf import message_factory
+from google.protobuf.message import DecodeError
 
-from klero.errors import UnimplementedError
+from klero.errors import FieldViolation, InvalidFieldError, UnimplementedError
 from klero.rpc.status import answering
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from google.protobuf.descriptor import ServiceDescriptor
+    from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
     Call: TypeAlias = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
 
@@ -28,16 +29,29 @@ def handlers(service: ServiceDescriptor, served: Mapping[str, Call], *, raw: boo
     """
     by_name = {}
     for method in service.methods:
-        call = answering(method.name, served.get(method.name, _refuse(method.full_name)))
-        request = message_factory.GetMessageClass(method.input_type)
-        response = message_factory.GetMessageClass(method.output_type)
+        call = served.get(method.name)
+        if call is None:
+            call = _refuse(method.full_name)
+        elif not raw:
+            call = _decoded(method, call)
         # A stream that is not served fails before its first message, as a single answer does.
-        by_name[method.name] = grpc.unary_unary_rpc_method_handler(
-            call,
-            request_deserializer=None if raw else request.FromString,
-            response_serializer=None if raw else response.SerializeToString,
-        )
+        by_name[method.name] = grpc.unary_unary_rpc_method_handler(answering(method.name, call))
     return grpc.method_handlers_generic_handler(service.full_name, by_name)
+
+
+def _decoded(method: MethodDescriptor, call: Call) -> Call:
+    """From bytes to bytes: left to gRPC, a request that cannot be decoded fails as UNKNOWN, without a reason."""
+    message_class = message_factory.GetMessageClass(method.input_type)
+
+    async def decoded(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        try:
+            message = message_class.FromString(request)
+        except DecodeError as error:
+            raise InvalidFieldError((FieldViolation("", f"the request cannot be decoded: {error}"),)) from error
+        response: bytes = (await call(message, context)).SerializeToString()
+        return response
+
+    return decoded
 
 
 def _refuse(full_name: str) -> Call:

@@ -190,27 +190,42 @@ fn entity_invalid(id: &str) -> Rejection {
     Rejection::new(ErrorReason::EntityIdInvalid, message)
 }
 
-fn check_attributes(attributes: &BTreeMap<String, AttributeValue>) -> Result<(), Rejection> {
-    let mut bytes = 0usize;
-    for (key, value) in attributes {
-        bytes += key.len();
-        match &value.kind {
-            Some(Kind::StringValue(text)) => bytes += text.len(),
-            Some(Kind::ListValue(list)) => bytes += list.values.iter().map(String::len).sum::<usize>(),
-            Some(Kind::DoubleValue(number)) if !number.is_finite() => {
-                let message = format!("attribute `{}` is {number}, it must be finite", quoted(key));
-                return Err(Rejection::new(ErrorReason::ValueNotFinite, message));
-            }
-            Some(Kind::DoubleValue(_) | Kind::IntValue(_) | Kind::BoolValue(_)) => bytes += 8,
-            None => {}
+/// Within the limits of what an item may bring along; `attributes` only exposures have.
+fn check_size(
+    entities: &BTreeMap<String, String>,
+    attributes: &BTreeMap<String, AttributeValue>,
+) -> Result<(), Rejection> {
+    let entity_bytes = entities.iter().map(|(key, id)| key.len() + id.len()).sum();
+    let attribute_bytes = attributes.iter().map(|(key, value)| key.len() + value_len(value)).sum();
+    for (what, count, limit, bytes) in [
+        ("entities", entities.len(), MAX_ENTITIES, entity_bytes),
+        ("attributes", attributes.len(), MAX_ATTRIBUTES, attribute_bytes),
+    ] {
+        if count > limit || bytes > MAX_ITEM_BYTES {
+            let message = format!("{count} {what} of {bytes} bytes, at most {limit} of {MAX_ITEM_BYTES} bytes are allowed");
+            return Err(Rejection::new(ErrorReason::ItemTooLarge, message));
         }
     }
-    let count = attributes.len();
-    if count > MAX_ATTRIBUTES || bytes > MAX_ITEM_BYTES {
-        let message = format!(
-            "{count} attributes of {bytes} bytes, at most {MAX_ATTRIBUTES} of {MAX_ITEM_BYTES} bytes are allowed"
-        );
-        return Err(Rejection::new(ErrorReason::ItemTooLarge, message));
+    Ok(())
+}
+
+fn value_len(value: &AttributeValue) -> usize {
+    match &value.kind {
+        Some(Kind::StringValue(text)) => text.len(),
+        Some(Kind::ListValue(list)) => list.values.iter().map(String::len).sum(),
+        Some(Kind::DoubleValue(_) | Kind::IntValue(_) | Kind::BoolValue(_)) => 8,
+        None => 0,
+    }
+}
+
+fn check_finite(attributes: &BTreeMap<String, AttributeValue>) -> Result<(), Rejection> {
+    for (key, value) in attributes {
+        if let Some(Kind::DoubleValue(number)) = value.kind
+            && !number.is_finite()
+        {
+            let message = format!("attribute `{}` is {number}, it must be finite", quoted(key));
+            return Err(Rejection::new(ErrorReason::ValueNotFinite, message));
+        }
     }
     Ok(())
 }
