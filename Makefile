@@ -28,7 +28,7 @@ lint: $(STAMPS)/extension ## Formatting, lints, types, contract.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest klero._core
+	MYPYPATH=service $(BIN)/python -m mypy.stubtest klero._core
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked --features python -- -D warnings

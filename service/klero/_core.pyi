@@ -2,6 +2,8 @@
 
 from typing import final
 
+__all__ = ["Core", "Frame", "InvalidDefinitionError", "StatusError", "admit", "allocation"]
+
 class StatusError(Exception):
     """A refused call: `args` are status code (int), message (str) and encoded google.rpc.Status (bytes)."""
 

@@ -153,6 +153,11 @@ class Engine:
         """Time of the frame at `position`, Unix milliseconds. 0: nothing."""
         return self._core.time_ms
 
+    @property
+    def dropped_exposures(self) -> int:
+        """Exposures that found the queue full since the start."""
+        return self._core.dropped_exposures
+
     def tally(self, namespace: str, experiment_id: str, iteration: int) -> IterationTally | None:
         """What was counted of an iteration; None if the journal does not know it."""
         tally = self._core.tally(namespace, experiment_id, iteration)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from google.protobuf import message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -39,6 +38,7 @@ SERVED = {
     "klero.v1.ExperimentService.GetExperimentResults",
 }
 METHODS: dict[str, MethodDescriptor] = {method.full_name: method for service in SERVICES for method in service.methods}
+NOTHING_SET = b""
 # The tag 15 has wire type 7, which does not exist.
 NO_MESSAGE = b"\x7f"
 

@@ -17,7 +17,7 @@ use crate::snapshot::experiment::CompiledExperiment;
 
 const MAX_DECISIONS: usize = 10_000;
 pub(super) const MAX_ATTRIBUTES: usize = 64;
-const MAX_ENTITIES: usize = 64;
+pub(super) const MAX_ENTITIES: usize = 64;
 
 pub(super) fn assign(handler: &Handler, snapshot: &Snapshot, request: &[u8], now_ms: i64) -> Result<Vec<u8>, Error> {
     let request = AssignRequest::decode(request)?;

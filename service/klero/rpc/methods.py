@@ -27,7 +27,7 @@ def handlers(service: ServiceDescriptor, served: Mapping[str, Call], *, raw: boo
         served: Calls by method name; a method that is missing answers UNIMPLEMENTED and its reason.
         raw: Whether requests and responses stay bytes.
     """
-    by_name = {}
+    by_name: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for method in service.methods:
         call = served.get(method.name)
         if call is None:

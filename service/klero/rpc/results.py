@@ -8,7 +8,7 @@ from klero import lifecycle
 from klero.analysis.options import JudgeOptions
 from klero.errors import IterationNotFoundError
 from klero.storage.v1.tally_pb2 import IterationTally
-from klero.v1.results_pb2 import ExperimentResults, ResultsView
+from klero.v1.results_pb2 import ExperimentResults, HealthState, ResultsView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,5 +57,13 @@ class Results:
         )
         judged = await self._worker.judge(experiment.SerializeToString(), tally.SerializeToString(), options)
         results = ExperimentResults.FromString(judged)
+        dropped = self._engine.dropped_exposures
+        if dropped:
+            results.health.add(
+                name="dropped_exposures",
+                state=HealthState.HEALTH_STATE_WARNING,
+                message=f"{dropped:,} exposures of all experiments were dropped since the server started, because the "
+                "journal could not keep up: those entities are missing.",
+            )
         results.progress.traffic_percentage = lifecycle.traffic_percentage(experiment, now_ms=now_ms)
         return results

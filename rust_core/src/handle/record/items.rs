@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 
 use crate::decide::{MAX_ENTITY_ID_BYTES, Who};
 use crate::error::Rejection;
-use crate::handle::assign::MAX_ATTRIBUTES;
+use crate::handle::assign::{MAX_ATTRIBUTES, MAX_ENTITIES};
 use crate::journal::ArmRef;
 use crate::proto::v1::attribute_value::Kind;
 use crate::proto::v1::{AttributeValue, DecisionReason, ErrorReason, Exposure, Outcome};
@@ -52,7 +52,8 @@ pub(super) fn exposure<'a>(
         entity_invalid(shown)
     })?;
     let variant_id = variant(experiment, &item.variant_id)?;
-    check_attributes(&item.attributes)?;
+    check_size(&item.entities, &item.attributes)?;
+    check_finite(&item.attributes)?;
     let reason = match DecisionReason::try_from(item.reason) {
         Ok(DecisionReason::Unspecified) => DecisionReason::Split,
         Ok(reason) => reason,
@@ -84,6 +85,7 @@ pub(super) fn outcome<'a>(
     for id in item.entities.values() {
         check_entity_id(id)?;
     }
+    check_size(&item.entities, &BTreeMap::new())?;
     if !is_event(&item.event) {
         let message = format!("event must have 1 to {MAX_EVENT_BYTES} bytes and no control characters");
         return Err(Rejection::new(ErrorReason::EventInvalid, message));
