@@ -70,9 +70,7 @@ def treated(client: Client, experiment: Experiment, treatment: str = "b") -> str
 
 
 @pytest.mark.parametrize("define", [with_traffic, uneven, equal_thirds, flag_at_twenty])
-def test_decisions_are_those_of_the_scheme(
-    client: Client, namespace: str, define: Callable[[str], Experiment]
-) -> None:
+def test_decisions_are_those_of_the_scheme(client: Client, namespace: str, define: Callable[[str], Experiment]) -> None:
     """An evaluator in another language or process must give every entity the variant that the server gives."""
     running = client.start(define(namespace))
 
@@ -142,12 +140,11 @@ def test_an_unknown_experiment_is_not_found(client: Client, namespace: str) -> N
 def test_who_another_system_assigns_is_not_decided_here(client: Client, namespace: str) -> None:
     """Two systems that assign the same entities would contradict each other."""
     client.start(external(namespace))
-    asked = {"namespace": namespace, "entity_id": "u"}
 
     for found in (
-        refused(client.decisions.Assign, AssignRequest(experiment_id="exp", **asked)),
-        refused(client.decisions.IsEnabled, IsEnabledRequest(flag_name="exp", default_value=True, **asked)),
-        refused(client.decisions.GetVariant, GetVariantRequest(flag_name="exp", **asked)),
+        refused(client.decisions.Assign, AssignRequest(experiment_id="exp", namespace=namespace)),
+        refused(client.decisions.IsEnabled, IsEnabledRequest(flag_name="exp", namespace=namespace, default_value=True)),
+        refused(client.decisions.GetVariant, GetVariantRequest(flag_name="exp", namespace=namespace)),
     ):
         assert (grpc.StatusCode.FAILED_PRECONDITION, "ASSIGNED_EXTERNALLY") == (found.code, found.reason)
         assert {"namespace": namespace, "experiment_id": "exp"} == found.metadata
@@ -287,9 +284,9 @@ def batch_again(client: Client, experiment: Experiment, mode: ExposureMode.Value
 def ask_again(client: Client, experiment: Experiment, _mode: ExposureMode.ValueType) -> None:
     """Five by IsEnabled, five by GetVariant, each twice."""
     for number in (*range(5), *range(5)):
-        asked = {"flag_name": experiment.id, "namespace": experiment.namespace}
-        client.decisions.IsEnabled(IsEnabledRequest(entity_id=f"user-{number}", **asked))
-        client.decisions.GetVariant(GetVariantRequest(entity_id=f"other-{number}", **asked))
+        name, namespace = experiment.id, experiment.namespace
+        client.decisions.IsEnabled(IsEnabledRequest(flag_name=name, namespace=namespace, entity_id=f"user-{number}"))
+        client.decisions.GetVariant(GetVariantRequest(flag_name=name, namespace=namespace, entity_id=f"other-{number}"))
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,17 @@ def import_file(remote: Remote, plan: ImportPlan, *, progress: Callable[[int], N
 
 
 def count_rows(path: Path) -> int:
-    """Lines behind the header, roughly the rows: for a progress bar."""
-    with _open(path) as lines:
-        return max(0, sum(1 for _ in lines) - 1)
+    """Lines behind the header, roughly the rows: for a progress bar.
+
+    Raises:
+        ImportFileError: The file cannot be read.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as lines:
+            return max(0, sum(1 for _ in lines) - 1)
+    except (OSError, EOFError) as error:
+        raise ImportFileError(path=path, why=f"cannot be read: {error}") from error
 
 
 def _batches(plan: ImportPlan, report: ImportReport) -> Iterator[tuple[RecordRequest, tuple[list[int], list[int]]]]:

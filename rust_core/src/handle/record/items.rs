@@ -197,14 +197,15 @@ fn check_size(
     entities: &BTreeMap<String, String>,
     attributes: &BTreeMap<String, AttributeValue>,
 ) -> Result<(), Rejection> {
-    let entity_bytes = entities.iter().map(|(key, id)| key.len() + id.len()).sum();
-    let attribute_bytes = attributes.iter().map(|(key, value)| key.len() + value_len(value)).sum();
+    let entity_bytes: usize = entities.iter().map(|(key, id)| key.len() + id.len()).sum();
+    let attribute_bytes: usize = attributes.iter().map(|(key, value)| key.len() + value_len(value)).sum();
     for (what, count, limit, bytes) in [
         ("entities", entities.len(), MAX_ENTITIES, entity_bytes),
         ("attributes", attributes.len(), MAX_ATTRIBUTES, attribute_bytes),
     ] {
         if count > limit || bytes > MAX_ITEM_BYTES {
-            let message = format!("{count} {what} of {bytes} bytes, at most {limit} of {MAX_ITEM_BYTES} bytes are allowed");
+            let message =
+                format!("{count} {what} of {bytes} bytes, at most {limit} of {MAX_ITEM_BYTES} bytes are allowed");
             return Err(Rejection::new(ErrorReason::ItemTooLarge, message));
         }
     }

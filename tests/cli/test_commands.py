@@ -1,0 +1,173 @@
+"""What people type, from a file to a verdict."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from klero import definition
+from klero.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Klero
+
+DEFINITION = """
+id: {id}
+type: ab_test
+control: {{id: short}}
+variants: [{{id: long, config: {{words: 300}}}}]
+metrics: [{{name: success, type: conversion, goal: increase, primary: true}}]
+{more}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Path:
+    """Where files of a test go."""
+    return tmp_path
+
+
+def file(directory: Path, identifier: str, more: str = "") -> str:
+    """A definition file; returns its name."""
+    path = directory / f"{identifier}.yaml"
+    path.write_text(DEFINITION.format(id=identifier, more=more), encoding="utf-8")
+    return str(path)
+
+
+def test_an_experiment_from_file_to_stop(klero: Klero, write: Path) -> None:
+    """The first five minutes of a new user."""
+    applied = klero("apply", "-f", file(write, "first"))
+    started = klero("start", "first", "--reason", "go")
+    assigned = klero("assign", "first", "run-1", "run-2", "--json")
+    recorded = klero("record", "run-1", "success")
+    shown = klero("results", "first", "--json")
+    stopped = klero("stop", "first", "--ship", "long")
+
+    assert [0] * 6 == [done.code for done in (applied, started, assigned, recorded, shown, stopped)]
+    assert "created `first` as a draft; `klero start first` starts it\n" == applied.output
+    assert "started `first`, iteration 1: short 50 %, long 50 %; 100 % of the traffic\n" == started.output
+    assert ["run-1", "run-2"] == [found["entityId"] for found in json.loads(assigned.output)["decisions"]]
+    assert "durability disk" in recorded.output
+    assert 2 == json.loads(shown.output)["progress"]["enrolled"]
+    assert "`first` is stopped, everyone gets `long`\n" == stopped.output
+
+
+def test_applying_twice_changes_nothing(klero: Klero, write: Path) -> None:
+    """Definitions live in repositories and are applied by every build."""
+    path = file(write, "twice")
+    klero("apply", "-f", path)
+    klero("start", "twice")
+
+    assert "`twice` is unchanged\n" == klero("apply", "-f", path).output
+    other = klero("apply", "-f", file(write, "twice", "config: {trafficPercentage: 50}"))
+    assert 1 == other.code
+    assert "differs in config" in other.errors
+    assert "not supported by this version" in other.errors
+
+
+def test_what_show_prints_can_be_applied(klero: Klero, write: Path) -> None:
+    """People copy an experiment by saving and changing it."""
+    klero("apply", "-f", file(write, "original"))
+    shown = klero("show", "original").output
+    (write / "copy.yaml").write_text(shown.replace("id: original", "id: copy"), encoding="utf-8")
+
+    assert 0 == klero("apply", "-f", str(write / "copy.yaml")).code
+    again = definition.parse(klero("show", "copy").output, source_name="copy.yaml")
+    assert "copy" == again.id
+    assert 300 == again.variants[0].config["words"]
+
+
+def test_list_shows_what_there_is(klero: Klero, write: Path) -> None:
+    """The first look of an operator."""
+    klero("apply", "-f", file(write, "listed"))
+    printed = klero("list")
+    plain = json.loads(klero("list", "--json").output)
+
+    assert "listed  " in printed.output
+    assert "\x1b" not in printed.output
+    assert "listed" in [experiment["id"] for experiment in plain["experiments"]]
+    assert "no experiments" in klero("list", "--namespace", "nobody").output
+
+
+def test_every_fault_of_a_file_is_named(klero: Klero, write: Path) -> None:
+    """Nobody mends a file fault by fault."""
+    done = klero("apply", "-f", file(write, "bad", "config: {trafficPercentage: 120, confidenceLevel: 2}"))
+
+    assert 1 == done.code
+    assert done.errors.startswith("error: 2 fields are invalid\n")
+    assert "  config.trafficPercentage: 120 must be from 0 to 100\n" in done.errors
+    assert "  config.confidenceLevel: 2 must be above 0 and below 1\n" in done.errors
+
+
+def test_warnings_do_not_stop(klero: Klero, write: Path) -> None:
+    """A percentage that looks like a fraction is taken as written, and pointed out."""
+    done = klero("apply", "-f", file(write, "warned", "config: {trafficPercentage: 0.5}"))
+
+    assert 0 == done.code
+    assert "warning: config.trafficPercentage: 0.5 means 0.5 percent" in done.errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["lst"], 2, "no command `lst`, did you mean `list`?"),
+        (["list", "--jsn"], 2, "--json"),
+        (["start"], 2, "Missing argument 'EXPERIMENT'"),
+        (["record", "run-1"], 2, "give ENTITY and EVENT, or --file"),
+        (["import", "x", "f.csv"], 2, "--variant"),
+        (["apply", "-f", "nowhere.yaml"], 1, "nowhere.yaml cannot be read: No such file"),
+        (["show", "nothing-like-it"], 1, "error: no experiment `nothing-like-it` in namespace `default`"),
+        (["record", "run-1", "success", "nan"], 1, "value: "),
+        (["record", "run-1", "success", "--at", "yesterday"], 1, "occurredAt: "),
+        (["record", "run-1", "x\ny"], 1, "event must have 1 to 128 bytes"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(klero: Klero, arguments: list[str], code: int, said: str) -> None:
+    """Scripts read the exit code, people the sentence; nobody a traceback."""
+    done = klero(*arguments)
+
+    assert code == done.code
+    assert said in done.errors
+    assert "Traceback" not in done.errors
+
+
+def test_errors_are_json_where_output_is(klero: Klero) -> None:
+    """Programs read both."""
+    error = json.loads(klero("show", "nothing-like-it", "--json").errors)["error"]
+
+    assert "ERROR_REASON_EXPERIMENT_NOT_FOUND" == error["reason"]
+
+
+def test_without_a_server_the_message_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """The most frequent mistake of a first day."""
+    code = main(["list", "--address", "127.0.0.1:1"])
+
+    assert 1 == code
+    assert "no server answers at 127.0.0.1:1: start one with `klero serve`" in capsys.readouterr().err
+
+
+def test_outcomes_of_a_file_are_recorded_and_bad_ones_named(klero: Klero, write: Path) -> None:
+    """Logs of agents are JSON, one event a line."""
+    path = write / "outcomes.jsonl"
+    path.write_text(
+        '{"entityId": "r1", "event": "success"}\n\n{"entityId": "", "event": "success"}\n'
+        '{"entityId": "r2", "event": "cost_usd", "value": 0.5, "occurredAt": "2026-01-01T00:00:00Z"}\n',
+        encoding="utf-8",
+    )
+    done = klero("record", "--file", str(path))
+
+    assert 1 == done.code
+    assert "recorded 2 outcomes" in done.output
+    assert "rejected, line 3: entity id is empty" in done.errors
+
+
+def test_help_names_every_command(klero: Klero) -> None:
+    """People begin with `klero --help`."""
+    printed = klero("--help").output
+
+    for command in ("apply", "assign", "demo", "import", "list", "record", "results", "serve", "show", "start", "stop"):
+        assert f"  {command} " in printed
