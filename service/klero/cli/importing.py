@@ -127,12 +127,12 @@ def count_rows(path: Path) -> int:
 def _batches(plan: ImportPlan, report: ImportReport) -> Iterator[tuple[RecordRequest, tuple[list[int], list[int]]]]:
     request, exposed, measured = RecordRequest(namespace=plan.experiment.namespace), list[int](), list[int]()
     with _open(plan.path) as lines:
-        reader = csv.reader(lines)
-        header = next(reader, [])
+        rows = _rows(plan.path, csv.reader(lines))
+        header = next(rows, [])
         entity = None if plan.entity_column is None else _column(plan, header, plan.entity_column)
         variant = _column(plan, header, plan.variant_column)
         events = [(event, column, _column(plan, header, column)) for event, column in plan.events.items()]
-        for number, row in enumerate(_rows(plan.path, reader), start=1):
+        for number, row in enumerate(rows, start=1):
             report.rows = number
             if len(row) != len(header):
                 report.reject(f"row {number}: {len(row)} cells, the header has {len(header)}")

@@ -1,0 +1,1 @@
+"""`klero demo`: two experiments from start to verdict, on a server of their own."""
