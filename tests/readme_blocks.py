@@ -143,7 +143,7 @@ class Runner:
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         # The defaults of the page must hold, so nothing of Klero's own comes from outside.
         outside = {name: value for name, value in os.environ.items() if not name.startswith("KLERO_")}
-        self._environment = outside | {"PATH": programs, "NO_COLOR": "1", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
+        self._environment = outside | {"PATH": programs, "NO_COLOR": "1", "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
 
     def __enter__(self) -> Self:
         """Nothing runs yet."""
