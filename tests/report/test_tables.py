@@ -85,7 +85,7 @@ def test_a_corrected_p_goes_before_the_plain_one() -> None:
     text = shown(results(significance(adjusted_p_value=0.036)))
 
     assert " 0.0360 *\n" in text
-    assert "p corrected for several comparisons" in text
+    assert "* significant (corrected)." in text
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,8 @@ def _reading(results: ExperimentResults) -> Iterator[Text]:
     level = f"{100 * first.confidence_level:g} %"
     kind = "confidence sequences, right at every look" if first.always_valid else "intervals, right at the planned end"
     corrected = any(found.result.HasField("adjusted_p_value") for found in results.comparisons)
-    correction = "; p corrected for several comparisons" if corrected else ""
-    yield Text(f"{level} {kind}{correction}; * significant.", style="dim")
+    correction = " (corrected)" if corrected else ""
+    yield Text(f"{level} {kind}; * significant{correction}.", style="dim")
 
 
 def _health(results: ExperimentResults) -> Iterator[Text]:
