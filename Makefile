@@ -58,7 +58,7 @@ check-lock: $(STAMPS)/python ## Fail unless both lock files fit what is declared
 	diff constraints.txt $(STAMPS)/constraints.txt
 
 release: $(STAMPS)/python ## Build the extension as users get it: optimised, which takes minutes.
-	$(BIN)/maturin develop --release --locked
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked
 	@rm -f $(STAMPS)/extension
 
 bench: release ## Measure; results and how to read them are in benches/README.md.
@@ -90,5 +90,5 @@ $(STAMPS)/python: constraints.txt | tools
 
 $(STAMPS)/extension: $(STAMPS)/python pyproject.toml $(RUST_SOURCES)
 	@echo "Building the Rust core (a minute or two the first time)"
-	@$(BIN)/maturin develop --locked
+	@PIP_QUIET=1 $(BIN)/maturin develop --locked
 	@touch $@

@@ -24,6 +24,6 @@ class Settings:
     """Whether an address other than loopback may be served without tokens and TLS."""
 
 
-def client_address(option: str | None) -> str:
-    """Address of the server to call: `option`, else `KLERO_ADDRESS`, else the default."""
+def chosen_address(option: str | None) -> str:
+    """Address to call, or to listen on: `option`, else `KLERO_ADDRESS`, else the default."""
     return option or os.environ.get("KLERO_ADDRESS") or DEFAULT_ADDRESS

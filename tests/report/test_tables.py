@@ -104,6 +104,14 @@ def test_an_open_interval_says_so(interval: ConfidenceInterval, written: str) ->
     assert f"b 1,000 12.0 % +20.0 % {written} 0.0120 *" in shown(results(result))
 
 
+def test_a_p_too_small_for_a_double_is_not_0() -> None:
+    """Nothing is certain, whatever the floating point says."""
+    result = significance()
+    result.p_value = 0.0
+
+    assert " < 1e-300 *\n" in shown(results(result))
+
+
 def test_what_was_not_computed_is_a_dash() -> None:
     """Below the minimum sample there is no p, and no zero in its place."""
     assert "b 1,000 12.0 % - - -\n" in shown(results(SignificanceResult(confidence_level=0.95)))

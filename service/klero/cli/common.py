@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from klero.definition import to_mapping
-from klero.settings import client_address
+from klero.settings import chosen_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ _Rest = ParamSpec("_Rest")
 _Result = TypeVar("_Result")
 
 address_option = click.option(
-    "--address", metavar="HOST:PORT", help="The server; else KLERO_ADDRESS, else 127.0.0.1:7420."
+    "--address", metavar="HOST:PORT", help="Of the server. Default: KLERO_ADDRESS, else 127.0.0.1:7420."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 namespace_option = click.option("--namespace", default="", metavar="NAME", help="Default: `default`.")
@@ -39,7 +39,7 @@ def calling(command: Callable[Concatenate[Remote, _Rest], _Result]) -> Callable[
     def wrapped(*args: Any, address: str | None, **kwargs: Any) -> _Result:  # noqa: ANN401  # click's values
         from klero.client.remote import Remote
 
-        with Remote(client_address(address)) as remote:
+        with Remote(chosen_address(address)) as remote:
             return command(remote, *args, **kwargs)
 
     return wrapped  # type: ignore[return-value]  # `address` is click's to give

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from klero.cli.common import json_option
-from klero.settings import DEFAULT_ADDRESS, DEFAULT_DATA_DIR, Settings
+from klero.cli.common import address_option, json_option
+from klero.settings import DEFAULT_DATA_DIR, Settings, chosen_address
 
 
 @click.command("serve")
@@ -20,17 +20,20 @@ from klero.settings import DEFAULT_ADDRESS, DEFAULT_DATA_DIR, Settings
     show_default=True,
     help="Where everything durable is; made if it is missing.",
 )
-@click.option("--address", metavar="HOST:PORT", default=DEFAULT_ADDRESS, show_default=True, help="Port 0: a free one.")
+@address_option
 @click.option(
     "--allow-insecure", is_flag=True, help="Serve an address that other machines reach, without any access control."
 )
 @json_option
-def serve_command(data_dir: Path, address: str, allow_insecure: bool, as_json: bool) -> None:
-    """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is on the disk and answered."""
+def serve_command(data_dir: Path, address: str | None, allow_insecure: bool, as_json: bool) -> None:
+    """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is on the disk and answered.
+
+    Port 0 takes a free one; the first line of output names it.
+    """
     from klero.rpc.server import serve
 
     def ready(bound: str) -> None:
         click.echo(json.dumps({"ready": True, "address": bound}) if as_json else f"klero is ready on {bound}")
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    serve(Settings(data_dir=data_dir, address=address, allow_insecure=allow_insecure), ready=ready)
+    serve(Settings(data_dir=data_dir, address=chosen_address(address), allow_insecure=allow_insecure), ready=ready)

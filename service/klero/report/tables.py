@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from klero.analysis.words import number, value_of
+from klero.analysis.words import probability, value_of
 from klero.v1.experiment_pb2 import MetricType
 from klero.v1.results_pb2 import HealthState
 
@@ -83,8 +83,7 @@ def _p(result: SignificanceResult) -> str:
         value = result.p_value
     else:
         return NOT_COMPUTED
-    smallest_written_out = 1e-4
-    written = number(value) if value >= smallest_written_out or value == 0 else f"{value:.1e}"
+    written = probability(value).removeprefix("p = ").removeprefix("p ")
     return f"{written} *" if result.significant else written
 
 
