@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,6 +51,7 @@ pub struct Memory {
     oldest_request_ms: AtomicI64,
     dropped_exposures: AtomicU64,
     failed: AtomicBool,
+    fault: OnceLock<String>,
 }
 
 impl Memory {
@@ -68,6 +69,7 @@ impl Memory {
             oldest_request_ms: AtomicI64::new(i64::MIN),
             dropped_exposures: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            fault: OnceLock::new(),
         }
     }
 
@@ -120,10 +122,17 @@ impl Memory {
 
     /// Folds a frame that is durable at `position`; answers those who waited for it.
     ///
-    /// # Errors
-    /// If the frame says what cannot be; nothing of it is folded then.
-    pub fn commit(&self, taken: &PendingFrame, position: u64) -> Result<Vec<Answered>, FoldError> {
-        let applied = self.apply(position, &taken.frame)?;
+    /// A frame that cannot be folded is a fault of this program: the journal stops as with
+    /// [`Memory::fail`], and [`Memory::fault`] says why.
+    pub fn commit(&self, taken: &PendingFrame, position: u64) -> Vec<Answered> {
+        let applied = match self.apply(position, &taken.frame) {
+            Ok(applied) => applied,
+            Err(error) => {
+                let _ = self.fault.set(error.to_string());
+                let lost = self.fail(taken).into_iter();
+                return lost.map(|ticket| (ticket, Err(Error::JournalUnavailable))).collect();
+            }
+        };
         self.remember_exposures(taken);
         let mut waiting = lock(&self.waiting);
         let answers = taken.waiting.iter().map(|who| {
@@ -137,7 +146,7 @@ impl Memory {
             };
             (who.ticket, answer)
         });
-        Ok(answers.collect())
+        answers.collect()
     }
 
     /// Gives up a frame that may not be durable, and with it the journal: everyone who waits is told.
@@ -178,6 +187,12 @@ impl Memory {
     #[must_use]
     pub fn time_ms(&self) -> i64 {
         self.time_ms.load(Ordering::Acquire)
+    }
+
+    /// Why a frame could not be folded; `None` if all could.
+    #[must_use]
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.get().map(String::as_str)
     }
 
     /// Exposures that found the queue full since the start.

@@ -167,7 +167,7 @@ impl Core {
         position: u64,
     ) -> PyResult<Vec<(u64, Bound<'py, PyAny>)>> {
         let pending = frame.get().release()?;
-        let answers = py.detach(|| self.memory.commit(&pending, position)).map_err(value_error)?;
+        let answers = py.detach(|| self.memory.commit(&pending, position));
         let converted = answers.into_iter().map(|(ticket, answer)| {
             let answer = match answer {
                 Ok(response) => PyBytes::new(py, &response).into_any(),
@@ -199,6 +199,11 @@ impl Core {
     #[getter]
     fn time_ms(&self) -> i64 {
         self.memory.time_ms()
+    }
+
+    #[getter]
+    fn fault(&self) -> Option<&str> {
+        self.memory.fault()
     }
 
     #[getter]

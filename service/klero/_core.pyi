@@ -90,10 +90,8 @@ class Core:
     def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes | StatusError]]:
         """Fold a frame that is durable at `position`; returns its tickets and their encoded answers.
 
-        A StatusError is the answer for a batch whose request id was forgotten while it waited.
-
-        Raises:
-            ValueError: The frame cannot be folded.
+        A StatusError is the answer for a batch whose request id was forgotten while it waited, and for all
+        that waits if the frame cannot be folded: `fault` says why, and later writes are refused.
         """
 
     def fail(self, frame: Frame) -> list[int]:
@@ -116,6 +114,10 @@ class Core:
     @property
     def time_ms(self) -> int:
         """Time of the frame at `position`, Unix milliseconds. 0: nothing."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why a frame could not be folded; None if all could."""
 
     @property
     def dropped_exposures(self) -> int:

@@ -120,7 +120,8 @@ class Engine:
     def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes | KleroError]]:
         """Fold a frame that is durable at `position`; returns its tickets with their answers.
 
-        An answer is an error where the fold refused the batch: its request id was forgotten meanwhile.
+        An answer is an error where the fold refused the batch, because its request id was forgotten meanwhile,
+        and for all that waits if the frame cannot be folded: `fault` says why, and the journal takes no more.
         """
         return [
             (ticket, answer if isinstance(answer, bytes) else _refused(answer))
@@ -152,6 +153,11 @@ class Engine:
     def time_ms(self) -> int:
         """Time of the frame at `position`, Unix milliseconds. 0: nothing."""
         return self._core.time_ms
+
+    @property
+    def fault(self) -> str | None:
+        """Why a frame could not be folded; None if all could."""
+        return self._core.fault
 
     @property
     def dropped_exposures(self) -> int:

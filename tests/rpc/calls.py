@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from klero.v1.decision_pb2 import Decision, ExposureMode, Outcome
+from klero.v1.decision_pb2 import Decision, Exposure, ExposureMode, Outcome
 from klero.v1.decision_service_pb2 import AssignRequest, RecordRequest
 from klero.v1.decision_service_pb2_grpc import DecisionServiceStub
 from klero.v1.experiment_pb2 import (
@@ -34,7 +34,6 @@ from klero.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from klero.v1.decision_pb2 import Exposure
     from klero.v1.decision_service_pb2 import RecordResponse
     from klero.v1.results_pb2 import ExperimentResults
 
@@ -168,6 +167,11 @@ def external(namespace: str, experiment_id: str = "exp") -> Experiment:
     definition = ab_test(namespace, experiment_id)
     definition.assignment_source = AssignmentSource.ASSIGNMENT_SOURCE_EXTERNAL
     return definition
+
+
+def exposed(entity_id: str, variant_id: str = "b", experiment_id: str = "exp") -> Exposure:
+    """Another system gave the entity this variant."""
+    return Exposure(experiment_id=experiment_id, entity_id=entity_id, variant_id=variant_id)
 
 
 def flag(namespace: str, experiment_id: str = "flag", *, percentage: float = 100.0) -> Experiment:

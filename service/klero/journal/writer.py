@@ -67,3 +67,6 @@ class JournalWriter(threading.Thread):
                 self._deliver([(ticket, JournalUnavailableError()) for ticket in self._engine.fail(frame)])
                 return
             self._deliver(self._engine.commit(frame, position))
+            if self._engine.fault is not None:
+                log.critical("the journal stops: frame %d cannot be folded: %s", position, self._engine.fault)
+                return

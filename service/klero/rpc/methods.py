@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
+    from klero.rpc.admission import Admission
+
     Call: TypeAlias = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
 
 
-def handlers(service: ServiceDescriptor, served: Mapping[str, Call], *, raw: bool = False) -> grpc.GenericRpcHandler:
+def handlers(
+    service: ServiceDescriptor, served: Mapping[str, Call], *, admission: Admission, raw: bool = False
+) -> grpc.GenericRpcHandler:
     """Register every method of `service`.
 
     Args:
         service: From the contract.
         served: Calls by method name; a method that is missing answers UNIMPLEMENTED and its reason.
+        admission: Asked before each call.
         raw: Whether requests and responses stay bytes.
     """
     by_name: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
@@ -35,8 +40,16 @@ def handlers(service: ServiceDescriptor, served: Mapping[str, Call], *, raw: boo
         elif not raw:
             call = _decoded(method, call)
         # A stream that is not served fails before its first message, as a single answer does.
-        by_name[method.name] = grpc.unary_unary_rpc_method_handler(answering(method.name, call))
+        by_name[method.name] = grpc.unary_unary_rpc_method_handler(answering(method.name, _admitted(admission, call)))
     return grpc.method_handlers_generic_handler(service.full_name, by_name)
+
+
+def _admitted(admission: Admission, call: Call) -> Call:
+    async def admitted(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
+        admission.check()
+        return await call(request, context)
+
+    return admitted
 
 
 def _decoded(method: MethodDescriptor, call: Call) -> Call:

@@ -25,6 +25,7 @@ from klero.engine import Engine
 from klero.errors import StartupError
 from klero.journal.sqlite import SqliteJournal
 from klero.journal.writer import JournalWriter
+from klero.rpc.admission import Admission
 from klero.rpc.changes import Changes
 from klero.rpc.decisions import METHODS, Decisions, Waiting
 from klero.rpc.experiments import ExperimentServicer
@@ -121,12 +122,13 @@ async def _serve(
         experiments = ExperimentServicer(
             changes, Results(engine, worker, version=version("klero"), clock=clock), engine, waiting, clock=clock
         )
+        admission = Admission()
         hot = {method: functools.partial(_hot, decisions, method) for method in METHODS}
         server.add_generic_rpc_handlers(
             (
-                handlers(_SERVICES[0], hot, raw=True),
-                handlers(_SERVICES[1], experiments.served()),
-                handlers(_SERVICES[2], {}),
+                handlers(_SERVICES[0], hot, admission=admission, raw=True),
+                handlers(_SERVICES[1], experiments.served(), admission=admission),
+                handlers(_SERVICES[2], {}, admission=admission),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -136,7 +138,7 @@ async def _serve(
         )
         address = _listen(server, settings)
         await server.start()
-        stack.push_async_callback(_drain, server, health)
+        stack.push_async_callback(_drain, server, health, admission)
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         warming = asyncio.create_task(worker.warm_up())
@@ -194,9 +196,10 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
-async def _drain(server: grpc.aio.Server, health: HealthServicer) -> None:
+async def _drain(server: grpc.aio.Server, health: HealthServicer, admission: Admission) -> None:
     """Say that it goes down, take no more calls, and finish those under way."""
     await health.enter_graceful_shutdown()
+    await admission.close()
     await server.stop(_DRAIN_S)
 
 

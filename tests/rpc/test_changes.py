@@ -1,0 +1,144 @@
+"""The road of a change, when not everything goes as it should."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klero import engine as core
+from klero import lifecycle
+from klero.catalog.sqlite import SqliteCatalog
+from klero.engine import Engine
+from klero.errors import JournalUnavailableError
+from klero.rpc.changes import Cause, Changes
+from klero.rpc.decisions import Waiting
+from klero.v1.decision_pb2 import DecisionReason, ExposureMode
+from klero.v1.decision_service_pb2 import AssignRequest, AssignResponse
+from klero.v1.experiment_pb2 import ExperimentStatus
+from tests.rpc.calls import ab_test
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from klero.v1.experiment_pb2 import Experiment
+
+NOW = Timestamp(seconds=1_800_000_000)
+CAUSE = Cause("StartExperiment", "")
+
+
+class Node:
+    """Engine, catalog and changes without a writer: a frame becomes durable when the test says so."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin with the catalog at `path`."""
+        self.catalog = SqliteCatalog(path)
+        self.engine = Engine(secret=self.catalog.secret, incarnation=bytes(15) + b"\1")
+        self.waiting = Waiting(asyncio.get_running_loop())
+        self.changes = Changes(self.catalog, self.engine, self.waiting, clock=NOW.ToMilliseconds)
+
+    async def create(self) -> None:
+        """Store a draft."""
+        definition, _ = core.admit(ab_test("default"))
+        await self.changes.create(lifecycle.draft(definition, now=NOW), Cause("CreateExperiment", ""))
+
+    async def start(self) -> Experiment:
+        """Begin an iteration."""
+        return await self.changes.change("default", "exp", _started, CAUSE)
+
+    async def until_stored(self) -> None:
+        """Wait until the catalog has the start."""
+        running = ExperimentStatus.EXPERIMENT_STATUS_RUNNING
+        await _until(lambda: self.catalog.get("default", "exp").status == running)
+
+    async def until_in_force(self) -> None:
+        """Wait until decisions are those of the started experiment."""
+        await _until(lambda: self.reason() == DecisionReason.DECISION_REASON_SPLIT)
+
+    def write(self) -> None:
+        """Make what waits durable, fold it, wake who waits."""
+        frame = self.engine.take_frame()
+        assert frame is not None
+        self.waiting.deliver(self.engine.commit(frame, self.engine.position + 1))
+
+    def reason(self) -> DecisionReason.ValueType:
+        """Of the decision that an agent gets now."""
+        request = AssignRequest(
+            experiment_id="exp", entity_id="u", exposure=ExposureMode.EXPOSURE_MODE_NONE
+        ).SerializeToString()
+        answer = self.engine.handle("Assign", request, NOW.ToMilliseconds())
+        assert isinstance(answer, bytes)
+        return AssignResponse.FromString(answer).decision.reason
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110  # nobody tells: what is looked at knows nothing of tests
+            await asyncio.sleep(0.001)
+
+
+def _started(stored: Experiment) -> Experiment:
+    return lifecycle.start(stored, allocation=core.allocation(stored), now=NOW)
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    """A node with a draft."""
+    node = Node(tmp_path / "catalog.db")
+    await node.create()
+    yield node
+    node.changes.close()
+
+
+async def test_nothing_is_decided_before_the_journal_knows_the_plan(node: Node) -> None:
+    """An exposure in the journal before its plan would be counted nowhere."""
+    starting = asyncio.create_task(node.start())
+    await node.until_stored()
+    await asyncio.sleep(0.02)
+    assert node.reason() == DecisionReason.DECISION_REASON_NOT_STARTED
+    assert [] == node.engine.iterations()
+
+    node.write()
+    await starting
+
+    assert node.reason() == DecisionReason.DECISION_REASON_SPLIT
+    assert [("exp", 1, False)] == [(s.experiment_id, s.iteration, s.stopped) for s in node.engine.iterations()]
+
+
+async def test_a_change_is_finished_though_its_caller_leaves(node: Node) -> None:
+    """A caller whose deadline passes while the disk is slow must not leave an experiment half started."""
+    starting = asyncio.create_task(node.start())
+    await node.until_stored()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    node.write()
+
+    await node.until_in_force()
+    assert 1 == len(node.engine.iterations())
+
+
+async def test_the_journal_learns_at_the_next_start_what_it_missed(node: Node, tmp_path: Path) -> None:
+    """A crash between catalog and journal leaves a running experiment that must be measured."""
+    starting = asyncio.create_task(node.start())
+    await node.until_stored()
+    frame = node.engine.take_frame()
+    assert frame is not None
+    node.waiting.deliver([(ticket, JournalUnavailableError()) for ticket in node.engine.fail(frame)])
+    with pytest.raises(JournalUnavailableError):
+        await starting
+
+    again = Node(tmp_path / "catalog.db")
+    again.changes.load()
+    again.write()
+    again.changes.load()
+
+    assert [("exp", 1, False)] == [(s.experiment_id, s.iteration, s.stopped) for s in again.engine.iterations()]
+    assert again.reason() == DecisionReason.DECISION_REASON_SPLIT
+    again.engine.close_queue()
+    assert again.engine.take_frame() is None
+    again.changes.close()
