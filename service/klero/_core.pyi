@@ -2,7 +2,20 @@
 
 from typing import final
 
-__all__ = ["Core", "Frame", "InvalidDefinitionError", "StatusError", "admit", "allocation"]
+__all__ = [
+    "CHECKPOINT_PARTS",
+    "Core",
+    "Exporter",
+    "Frame",
+    "InvalidDefinitionError",
+    "StatusError",
+    "admit",
+    "allocation",
+    "forgotten",
+]
+
+CHECKPOINT_PARTS: int
+"""Parts that a checkpoint consists of; part 0 has what belongs to no entity."""
 
 class StatusError(Exception):
     """A refused call: `args` are status code (int), message (str) and encoded google.rpc.Status (bytes)."""
@@ -104,6 +117,36 @@ class Core:
             ValueError: It is damaged, or of a format that this version does not know.
         """
 
+    def tick(self, now_ms: int) -> bool:
+        """Queue a frame without entries if time has gone on so far that a window closes; whether it did."""
+
+    def forget(self, namespace: str, entity_id: str, now_ms: int) -> int:
+        """Queue that nothing may be known of an entity any more; returns the ticket.
+
+        Raises:
+            StatusError: The journal takes no more writes.
+        """
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001  # a getter's counterpart
+        """Refuse Record as long as `held`, because the disk is nearly full; decisions go on."""
+
+    def checkpoint(self, part: int) -> tuple[int, bytes]:
+        """Position and encoded state of one part of the tally, to be stored as it is.
+
+        Raises:
+            ValueError: There is no such part.
+        """
+
+    def restore(self, parts: list[list[bytes]]) -> int:
+        """Take over what `checkpoint` gave; to be called before the first frame.
+
+        Args:
+            parts: What there is of each part, newest first; damaged and missing ones are passed over.
+
+        Returns:
+            The position behind which frames are to be replayed; 0 if nothing could be used.
+        """
+
     def close(self) -> None:
         """Refuse whatever else comes; what waits can still be taken."""
 
@@ -126,5 +169,54 @@ class Core:
     def tally(self, namespace: str, experiment_id: str, iteration: int) -> bytes | None:
         """Encoded `IterationTally`; None if the journal does not know the iteration."""
 
+    def breakdown(self, namespace: str, experiment_id: str, iteration: int, dimension: str) -> bytes | None:
+        """Encoded `Breakdown` by an attribute; None if the journal does not know the iteration or the attribute."""
+
+    def journal_tally(self) -> bytes:
+        """Encoded `JournalTally`."""
+
+    @property
+    def rejected_items(self) -> int:
+        """Items of Record that were refused since the start."""
+
     def iterations(self) -> list[tuple[str, str, int, bool]]:
         """Every iteration in the journal: namespace, experiment, iteration, whether it was stopped."""
+
+def forgotten(body: bytes) -> list[tuple[str, int]]:
+    """Entities that the frame says to forget: namespace and key.
+
+    Raises:
+        ValueError: The bytes are no frame that this version reads.
+    """
+
+@final
+class Exporter:
+    """Folds frames by itself and gives their rows, without repeats and without forgotten entities."""
+
+    def __new__(cls, secret: bytes, forgotten: list[tuple[str, int, int]]) -> Exporter:
+        """Begin before the first frame.
+
+        Args:
+            secret: That of the installation, 16 bytes.
+            forgotten: Namespace, key and position of everything that `forgotten` found in the journal; rows up to
+                that position are left out.
+        """
+
+    def apply(self, position: int, crc: int, body: bytes) -> tuple[list[ExposureRow], list[OutcomeRow]]:
+        """Fold the next frame; returns its rows.
+
+        Raises:
+            ValueError: It is damaged, or of a format that this version does not know.
+        """
+
+ExposureRow = tuple[str, str, int, int, str, str, str, int, str, str, str]
+"""namespace, experiment_id, iteration, epoch, variant_id, entity_type, entity_id, occurred_at_ms, reason, status,
+attributes (JSON of those that the plan reads).
+
+status: `first` enrolled the entity; `again` repeats; `conflicting` has another variant than the first; `not_randomized`,
+`after_stop` and `unknown` count in no arm."""
+
+OutcomeRow = tuple[str, str, str, str, float, int, str, str, str, str, int, bool]
+"""namespace, entity_id, entities (JSON by type, empty if there are none), event, value, occurred_at_ms, event_id,
+supersedes, experiment_id, variant_id, iteration (0 if no experiment is named), matched (whether an exposure of the entity was
+known)."""

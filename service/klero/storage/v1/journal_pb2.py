@@ -26,13 +26,15 @@ from klero.v1 import decision_pb2 as klero_dot_v1_dot_decision__pb2
 from klero.v1 import experiment_pb2 as klero_dot_v1_dot_experiment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eklero/storage/v1/journal.proto\x12\x10klero.storage.v1\x1a\x17klero/v1/decision.proto\x1a\x19klero/v1/experiment.proto\"\x87\x01\n\x0cJournalFrame\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x0c\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12/\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x1e.klero.storage.v1.JournalEntry\"n\n\x0cJournalEntry\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x17.klero.storage.v1.BatchH\x00\x12,\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32\x19.klero.storage.v1.ControlH\x00\x42\x06\n\x04kind\"\xac\x01\n\x05\x42\x61tch\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\x0c\x12\x12\n\narrival_ms\x18\x03 \x01(\x03\x12\x34\n\texposures\x18\x04 \x01(\x0b\x32!.klero.storage.v1.ExposureColumns\x12\x32\n\x08outcomes\x18\x05 \x01(\x0b\x32 .klero.storage.v1.OutcomeColumns\"\x84\x01\n\x0f\x45xposureColumns\x12#\n\x04\x61rms\x18\x01 \x03(\x0b\x32\x15.klero.storage.v1.Arm\x12\x0b\n\x03\x61rm\x18\x02 \x03(\r\x12\x12\n\nentity_ids\x18\x03 \x01(\x0c\x12\x19\n\x11\x65ntity_id_lengths\x18\x04 \x03(\r\x12\x10\n\x08\x64\x65lay_ms\x18\x05 \x03(\x12\"|\n\x03\x41rm\x12\x15\n\rexperiment_id\x18\x01 \x01(\t\x12\x11\n\titeration\x18\x02 \x01(\x03\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x12\n\nvariant_id\x18\x04 \x01(\t\x12(\n\x06reason\x18\x05 \x01(\x0e\x32\x18.klero.v1.DecisionReason\"\xe6\x01\n\x0eOutcomeColumns\x12\x0e\n\x06\x65vents\x18\x01 \x03(\t\x12\r\n\x05\x65vent\x18\x02 \x03(\r\x12\x12\n\nentity_ids\x18\x03 \x01(\x0c\x12\x19\n\x11\x65ntity_id_lengths\x18\x04 \x03(\r\x12\x0e\n\x06values\x18\x05 \x03(\x01\x12\x10\n\x08\x64\x65lay_ms\x18\x06 \x03(\x12\x12,\n\x05named\x18\x07 \x03(\x0b\x32\x1d.klero.storage.v1.NamedEntity\x12&\n\x07targets\x18\x08 \x03(\x0b\x32\x15.klero.storage.v1.Arm\x12\x0e\n\x06target\x18\t \x03(\r\"B\n\x0bNamedEntity\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x13\n\x0b\x65ntity_type\x18\x02 \x01(\t\x12\x11\n\tentity_id\x18\x03 \x01(\t\"\xc5\x01\n\x07\x43ontrol\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x15\n\rexperiment_id\x18\x02 \x01(\t\x12\x11\n\titeration\x18\x03 \x01(\x03\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12\x34\n\x07started\x18\x05 \x01(\x0b\x32!.klero.storage.v1.MeasurementPlanH\x00\x12,\n\x07stopped\x18\x06 \x01(\x0b\x32\x19.klero.storage.v1.StoppedH\x00\x42\x08\n\x06\x61\x63tion\"j\n\x0fMeasurementPlan\x12\x13\n\x0b\x65ntity_type\x18\x01 \x01(\t\x12\x13\n\x0bvariant_ids\x18\x02 \x03(\t\x12-\n\x07metrics\x18\x03 \x03(\x0b\x32\x1c.klero.storage.v1.MetricPlan\"y\n\nMetricPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\"\n\x04type\x18\x03 \x01(\x0e\x32\x14.klero.v1.MetricType\x12*\n\x0b\x61ggregation\x18\x04 \x01(\x0e\x32\x15.klero.v1.Aggregation\"\t\n\x07Stoppedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eklero/storage/v1/journal.proto\x12\x10klero.storage.v1\x1a\x17klero/v1/decision.proto\x1a\x19klero/v1/experiment.proto\"\x87\x01\n\x0cJournalFrame\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x0c\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12/\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x1e.klero.storage.v1.JournalEntry\"n\n\x0cJournalEntry\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x17.klero.storage.v1.BatchH\x00\x12,\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32\x19.klero.storage.v1.ControlH\x00\x42\x06\n\x04kind\"\xac\x01\n\x05\x42\x61tch\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\x0c\x12\x12\n\narrival_ms\x18\x03 \x01(\x03\x12\x34\n\texposures\x18\x04 \x01(\x0b\x32!.klero.storage.v1.ExposureColumns\x12\x32\n\x08outcomes\x18\x05 \x01(\x0b\x32 .klero.storage.v1.OutcomeColumns\"\xea\x01\n\x0f\x45xposureColumns\x12#\n\x04\x61rms\x18\x01 \x03(\x0b\x32\x15.klero.storage.v1.Arm\x12\x0b\n\x03\x61rm\x18\x02 \x03(\r\x12\x12\n\nentity_ids\x18\x03 \x01(\x0c\x12\x19\n\x11\x65ntity_id_lengths\x18\x04 \x03(\r\x12\x10\n\x08\x64\x65lay_ms\x18\x05 \x03(\x12\x12\x32\n\ncovariates\x18\x06 \x03(\x0b\x32\x1e.klero.storage.v1.NumberColumn\x12\x30\n\ndimensions\x18\x07 \x03(\x0b\x32\x1c.klero.storage.v1.TextColumn\":\n\x0cNumberColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x03(\r\x12\x0e\n\x06values\x18\x03 \x03(\x01\"E\n\nTextColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x03(\r\x12\r\n\x05texts\x18\x03 \x03(\t\x12\x0c\n\x04text\x18\x04 \x03(\r\"|\n\x03\x41rm\x12\x15\n\rexperiment_id\x18\x01 \x01(\t\x12\x11\n\titeration\x18\x02 \x01(\x03\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x12\n\nvariant_id\x18\x04 \x01(\t\x12(\n\x06reason\x18\x05 \x01(\x0e\x32\x18.klero.v1.DecisionReason\"\x9b\x02\n\x0eOutcomeColumns\x12\x0e\n\x06\x65vents\x18\x01 \x03(\t\x12\r\n\x05\x65vent\x18\x02 \x03(\r\x12\x12\n\nentity_ids\x18\x03 \x01(\x0c\x12\x19\n\x11\x65ntity_id_lengths\x18\x04 \x03(\r\x12\x0e\n\x06values\x18\x05 \x03(\x01\x12\x10\n\x08\x64\x65lay_ms\x18\x06 \x03(\x12\x12,\n\x05named\x18\x07 \x03(\x0b\x32\x1d.klero.storage.v1.NamedEntity\x12&\n\x07targets\x18\x08 \x03(\x0b\x32\x15.klero.storage.v1.Arm\x12\x0e\n\x06target\x18\t \x03(\r\x12\x33\n\nidentities\x18\n \x03(\x0b\x32\x1f.klero.storage.v1.EventIdentity\"B\n\rEventIdentity\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x12\n\nsupersedes\x18\x03 \x01(\t\"B\n\x0bNamedEntity\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x13\n\x0b\x65ntity_type\x18\x02 \x01(\t\x12\x11\n\tentity_id\x18\x03 \x01(\t\"\xfb\x02\n\x07\x43ontrol\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x15\n\rexperiment_id\x18\x02 \x01(\t\x12\x11\n\titeration\x18\x03 \x01(\x03\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12\x34\n\x07started\x18\x05 \x01(\x0b\x32!.klero.storage.v1.MeasurementPlanH\x00\x12,\n\x07stopped\x18\x06 \x01(\x0b\x32\x19.klero.storage.v1.StoppedH\x00\x12(\n\x05\x65poch\x18\x07 \x01(\x0b\x32\x17.klero.storage.v1.EpochH\x00\x12*\n\x06paused\x18\x08 \x01(\x0b\x32\x18.klero.storage.v1.PausedH\x00\x12,\n\x07resumed\x18\t \x01(\x0b\x32\x19.klero.storage.v1.ResumedH\x00\x12\x30\n\tforgotten\x18\n \x01(\x0b\x32\x1b.klero.storage.v1.ForgottenH\x00\x42\x08\n\x06\x61\x63tion\"\x92\x01\n\x0fMeasurementPlan\x12\x13\n\x0b\x65ntity_type\x18\x01 \x01(\t\x12\x13\n\x0bvariant_ids\x18\x02 \x03(\t\x12-\n\x07metrics\x18\x03 \x03(\x0b\x32\x1c.klero.storage.v1.MetricPlan\x12\x12\n\ncovariates\x18\x04 \x03(\t\x12\x12\n\ndimensions\x18\x05 \x03(\t\"\xe7\x02\n\nMetricPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\"\n\x04type\x18\x03 \x01(\x0e\x32\x14.klero.v1.MetricType\x12*\n\x0b\x61ggregation\x18\x04 \x01(\x0e\x32\x15.klero.v1.Aggregation\x12\x19\n\x11\x64\x65nominator_event\x18\x05 \x01(\t\x12\x11\n\twindow_ms\x18\x06 \x01(\x03\x12(\n\x07missing\x18\x07 \x01(\x0e\x32\x17.klero.v1.MissingPolicy\x12\x12\n\nfail_value\x18\x08 \x01(\x01\x12\x10\n\x03\x63\x61p\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0blower_bound\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0bupper_bound\x18\x0b \x01(\x01H\x02\x88\x01\x01\x12\x12\n\ncovariates\x18\x0c \x03(\rB\x06\n\x04_capB\x0e\n\x0c_lower_boundB\x0e\n\x0c_upper_bound\"\x1c\n\x07Stopped\x12\x11\n\timmediate\x18\x01 \x01(\x08\"~\n\x05\x45poch\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x35\n\x07weights\x18\x02 \x03(\x0b\x32$.klero.storage.v1.Epoch.WeightsEntry\x1a.\n\x0cWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x08\n\x06Paused\"\t\n\x07Resumed\"\x18\n\tForgotten\x12\x0b\n\x03key\x18\x01 \x01(\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klero.storage.v1.journal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EPOCH_WEIGHTSENTRY']._loaded_options = None
+  _globals['_EPOCH_WEIGHTSENTRY']._serialized_options = b'8\001'
   _globals['_JOURNALFRAME']._serialized_start=105
   _globals['_JOURNALFRAME']._serialized_end=240
   _globals['_JOURNALENTRY']._serialized_start=242
@@ -40,19 +42,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCH']._serialized_start=355
   _globals['_BATCH']._serialized_end=527
   _globals['_EXPOSURECOLUMNS']._serialized_start=530
-  _globals['_EXPOSURECOLUMNS']._serialized_end=662
-  _globals['_ARM']._serialized_start=664
-  _globals['_ARM']._serialized_end=788
-  _globals['_OUTCOMECOLUMNS']._serialized_start=791
-  _globals['_OUTCOMECOLUMNS']._serialized_end=1021
-  _globals['_NAMEDENTITY']._serialized_start=1023
-  _globals['_NAMEDENTITY']._serialized_end=1089
-  _globals['_CONTROL']._serialized_start=1092
-  _globals['_CONTROL']._serialized_end=1289
-  _globals['_MEASUREMENTPLAN']._serialized_start=1291
-  _globals['_MEASUREMENTPLAN']._serialized_end=1397
-  _globals['_METRICPLAN']._serialized_start=1399
-  _globals['_METRICPLAN']._serialized_end=1520
-  _globals['_STOPPED']._serialized_start=1522
-  _globals['_STOPPED']._serialized_end=1531
+  _globals['_EXPOSURECOLUMNS']._serialized_end=764
+  _globals['_NUMBERCOLUMN']._serialized_start=766
+  _globals['_NUMBERCOLUMN']._serialized_end=824
+  _globals['_TEXTCOLUMN']._serialized_start=826
+  _globals['_TEXTCOLUMN']._serialized_end=895
+  _globals['_ARM']._serialized_start=897
+  _globals['_ARM']._serialized_end=1021
+  _globals['_OUTCOMECOLUMNS']._serialized_start=1024
+  _globals['_OUTCOMECOLUMNS']._serialized_end=1307
+  _globals['_EVENTIDENTITY']._serialized_start=1309
+  _globals['_EVENTIDENTITY']._serialized_end=1375
+  _globals['_NAMEDENTITY']._serialized_start=1377
+  _globals['_NAMEDENTITY']._serialized_end=1443
+  _globals['_CONTROL']._serialized_start=1446
+  _globals['_CONTROL']._serialized_end=1825
+  _globals['_MEASUREMENTPLAN']._serialized_start=1828
+  _globals['_MEASUREMENTPLAN']._serialized_end=1974
+  _globals['_METRICPLAN']._serialized_start=1977
+  _globals['_METRICPLAN']._serialized_end=2336
+  _globals['_STOPPED']._serialized_start=2338
+  _globals['_STOPPED']._serialized_end=2366
+  _globals['_EPOCH']._serialized_start=2368
+  _globals['_EPOCH']._serialized_end=2494
+  _globals['_EPOCH_WEIGHTSENTRY']._serialized_start=2448
+  _globals['_EPOCH_WEIGHTSENTRY']._serialized_end=2494
+  _globals['_PAUSED']._serialized_start=2496
+  _globals['_PAUSED']._serialized_end=2504
+  _globals['_RESUMED']._serialized_start=2506
+  _globals['_RESUMED']._serialized_end=2515
+  _globals['_FORGOTTEN']._serialized_start=2517
+  _globals['_FORGOTTEN']._serialized_end=2541
 # @@protoc_insertion_point(module_scope)

@@ -37,7 +37,7 @@ class JournalFrame(_message.Message):
     TIME_MS_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     format: _builtins.int
-    """Layout of the rest; now 1."""
+    """Layout of the rest; now 2. Format 1 has plans without windows, bounds and attributes."""
     incarnation: _builtins.bytes
     """UUID of the process that made the frame, 16 bytes. With `sequence` the frame's identity."""
     sequence: _builtins.int
@@ -46,7 +46,7 @@ class JournalFrame(_message.Message):
     """Unix time in milliseconds; never below that of the frame before."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEntry]:
-        """In the order of arrival."""
+        """In the order of arrival. None: the frame only says that time went on, which closes windows."""
 
     def __init__(
         self,
@@ -150,6 +150,8 @@ class ExposureColumns(_message.Message):
     ENTITY_IDS_FIELD_NUMBER: _builtins.int
     ENTITY_ID_LENGTHS_FIELD_NUMBER: _builtins.int
     DELAY_MS_FIELD_NUMBER: _builtins.int
+    COVARIATES_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
     entity_ids: _builtins.bytes
     """All entity ids, one behind the other."""
     @_builtins.property
@@ -168,6 +170,14 @@ class ExposureColumns(_message.Message):
     def delay_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Time of the exposure less `arrival_ms`."""
 
+    @_builtins.property
+    def covariates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberColumn]:
+        """Attributes that plans read as covariates, one column a name."""
+
+    @_builtins.property
+    def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextColumn]:
+        """Attributes that plans read as dimensions, one column a name."""
+
     def __init__(
         self,
         *,
@@ -176,14 +186,90 @@ class ExposureColumns(_message.Message):
         entity_ids: _builtins.bytes = ...,
         entity_id_lengths: _abc.Iterable[_builtins.int] | None = ...,
         delay_ms: _abc.Iterable[_builtins.int] | None = ...,
+        covariates: _abc.Iterable[Global___NumberColumn] | None = ...,
+        dimensions: _abc.Iterable[Global___TextColumn] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "arms", b"arms", "delay_ms", b"delay_ms", "entity_id_lengths", b"entity_id_lengths", "entity_ids", b"entity_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "arms", b"arms", "covariates", b"covariates", "delay_ms", b"delay_ms", "dimensions", b"dimensions", "entity_id_lengths", b"entity_id_lengths", "entity_ids", b"entity_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExposureColumns: _TypeAlias = ExposureColumns  # noqa: Y015
+
+@_typing.final
+class NumberColumn(_message.Message):
+    """A numeric attribute of some rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the attribute."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows that have it; rise."""
+
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of these rows, all finite."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "rows", b"rows", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumberColumn: _TypeAlias = NumberColumn  # noqa: Y015
+
+@_typing.final
+class TextColumn(_message.Message):
+    """An attribute of some rows as text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the attribute."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows that have it; rise."""
+
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Different values."""
+
+    @_builtins.property
+    def text(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of these rows: index in `texts`."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        text: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "rows", b"rows", "text", b"text", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextColumn: _TypeAlias = TextColumn  # noqa: Y015
 
 @_typing.final
 class Arm(_message.Message):
@@ -238,6 +324,7 @@ class OutcomeColumns(_message.Message):
     NAMED_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
     entity_ids: _builtins.bytes
     """All entity ids, one behind the other."""
     @_builtins.property
@@ -272,6 +359,10 @@ class OutcomeColumns(_message.Message):
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """0: the row names none; else 1 + index in `targets`. Empty: no row names any."""
 
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventIdentity]:
+        """Identities of single outcomes, for the rows that have one; rows rise."""
+
     def __init__(
         self,
         *,
@@ -284,14 +375,45 @@ class OutcomeColumns(_message.Message):
         named: _abc.Iterable[Global___NamedEntity] | None = ...,
         targets: _abc.Iterable[Global___Arm] | None = ...,
         target: _abc.Iterable[_builtins.int] | None = ...,
+        identities: _abc.Iterable[Global___EventIdentity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "entity_id_lengths", b"entity_id_lengths", "entity_ids", b"entity_ids", "event", b"event", "events", b"events", "named", b"named", "target", b"target", "targets", b"targets", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "entity_id_lengths", b"entity_id_lengths", "entity_ids", b"entity_ids", "event", b"event", "events", b"events", "identities", b"identities", "named", b"named", "target", b"target", "targets", b"targets", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutcomeColumns: _TypeAlias = OutcomeColumns  # noqa: Y015
+
+@_typing.final
+class EventIdentity(_message.Message):
+    """What upstreams say of one outcome so that it counts once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    row: _builtins.int
+    """Row it belongs to."""
+    event_id: _builtins.str
+    """Outcome.event_id. Never empty."""
+    supersedes: _builtins.str
+    """Outcome.supersedes."""
+    def __init__(
+        self,
+        *,
+        row: _builtins.int = ...,
+        event_id: _builtins.str = ...,
+        supersedes: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "row", b"row", "supersedes", b"supersedes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventIdentity: _TypeAlias = EventIdentity  # noqa: Y015
 
 @_typing.final
 class NamedEntity(_message.Message):
@@ -335,6 +457,10 @@ class Control(_message.Message):
     TIME_MS_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    FORGOTTEN_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Of the experiment."""
     experiment_id: _builtins.str
@@ -351,6 +477,22 @@ class Control(_message.Message):
     def stopped(self) -> Global___Stopped:
         """The iteration ends: later outcomes are not its outcomes."""
 
+    @_builtins.property
+    def epoch(self) -> Global___Epoch:
+        """Another epoch begins; exposures say themselves which one they belong to."""
+
+    @_builtins.property
+    def paused(self) -> Global___Paused:
+        """Nobody new is enrolled."""
+
+    @_builtins.property
+    def resumed(self) -> Global___Resumed:
+        """The pause ends."""
+
+    @_builtins.property
+    def forgotten(self) -> Global___Forgotten:
+        """An entity is to be forgotten. Of no experiment."""
+
     def __init__(
         self,
         *,
@@ -360,12 +502,16 @@ class Control(_message.Message):
         time_ms: _builtins.int = ...,
         started: Global___MeasurementPlan | None = ...,
         stopped: Global___Stopped | None = ...,
+        epoch: Global___Epoch | None = ...,
+        paused: Global___Paused | None = ...,
+        resumed: Global___Resumed | None = ...,
+        forgotten: Global___Forgotten | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "started", b"started", "stopped", b"stopped"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "epoch", b"epoch", "forgotten", b"forgotten", "paused", b"paused", "resumed", b"resumed", "started", b"started", "stopped", b"stopped"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "experiment_id", b"experiment_id", "iteration", b"iteration", "namespace", b"namespace", "started", b"started", "stopped", b"stopped", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "epoch", b"epoch", "experiment_id", b"experiment_id", "forgotten", b"forgotten", "iteration", b"iteration", "namespace", b"namespace", "paused", b"paused", "resumed", b"resumed", "started", b"started", "stopped", b"stopped", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["started", "stopped"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["started", "stopped", "epoch", "paused", "resumed", "forgotten"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -380,6 +526,8 @@ class MeasurementPlan(_message.Message):
     ENTITY_TYPE_FIELD_NUMBER: _builtins.int
     VARIANT_IDS_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    COVARIATES_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
     entity_type: _builtins.str
     """Picks the id of an outcome."""
     @_builtins.property
@@ -390,16 +538,26 @@ class MeasurementPlan(_message.Message):
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricPlan]:
         """In the order of the definition."""
 
+    @_builtins.property
+    def covariates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Attributes of the first exposure that are kept as numbers."""
+
+    @_builtins.property
+    def dimensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Attributes of the first exposure that results can be broken down by."""
+
     def __init__(
         self,
         *,
         entity_type: _builtins.str = ...,
         variant_ids: _abc.Iterable[_builtins.str] | None = ...,
         metrics: _abc.Iterable[Global___MetricPlan] | None = ...,
+        covariates: _abc.Iterable[_builtins.str] | None = ...,
+        dimensions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity_type", b"entity_type", "metrics", b"metrics", "variant_ids", b"variant_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covariates", b"covariates", "dimensions", b"dimensions", "entity_type", b"entity_type", "metrics", b"metrics", "variant_ids", b"variant_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -415,6 +573,14 @@ class MetricPlan(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     AGGREGATION_FIELD_NUMBER: _builtins.int
+    DENOMINATOR_EVENT_FIELD_NUMBER: _builtins.int
+    WINDOW_MS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    FAIL_VALUE_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
+    LOWER_BOUND_FIELD_NUMBER: _builtins.int
+    UPPER_BOUND_FIELD_NUMBER: _builtins.int
+    COVARIATES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Metric.name."""
     event: _builtins.str
@@ -423,6 +589,24 @@ class MetricPlan(_message.Message):
     """What the value is."""
     aggregation: _experiment_pb2.Aggregation.ValueType
     """Never UNSPECIFIED."""
+    denominator_event: _builtins.str
+    """RATIO only: Outcome.event that is divided by."""
+    window_ms: _builtins.int
+    """From the exposure on; 0: the whole iteration."""
+    missing: _experiment_pb2.MissingPolicy.ValueType
+    """What an entity without outcome counts as; UNSPECIFIED in format 1, and then ZERO."""
+    fail_value: _builtins.float
+    """FAIL only: the value that stands for a failure."""
+    cap: _builtins.float
+    """Entity values above count as this."""
+    lower_bound: _builtins.float
+    """Outcomes below are no outcomes of this metric."""
+    upper_bound: _builtins.float
+    """Outcomes above are no outcomes of this metric."""
+    @_builtins.property
+    def covariates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Indices in MeasurementPlan.covariates."""
+
     def __init__(
         self,
         *,
@@ -430,18 +614,107 @@ class MetricPlan(_message.Message):
         event: _builtins.str = ...,
         type: _experiment_pb2.MetricType.ValueType = ...,
         aggregation: _experiment_pb2.Aggregation.ValueType = ...,
+        denominator_event: _builtins.str = ...,
+        window_ms: _builtins.int = ...,
+        missing: _experiment_pb2.MissingPolicy.ValueType = ...,
+        fail_value: _builtins.float = ...,
+        cap: _builtins.float | None = ...,
+        lower_bound: _builtins.float | None = ...,
+        upper_bound: _builtins.float | None = ...,
+        covariates: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap", b"_cap", "_lower_bound", b"_lower_bound", "_upper_bound", b"_upper_bound", "cap", b"cap", "lower_bound", b"lower_bound", "upper_bound", b"upper_bound"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "event", b"event", "name", b"name", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap", b"_cap", "_lower_bound", b"_lower_bound", "_upper_bound", b"_upper_bound", "aggregation", b"aggregation", "cap", b"cap", "covariates", b"covariates", "denominator_event", b"denominator_event", "event", b"event", "fail_value", b"fail_value", "lower_bound", b"lower_bound", "missing", b"missing", "name", b"name", "type", b"type", "upper_bound", b"upper_bound", "window_ms", b"window_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cap: _TypeAlias = _typing.Literal["cap"]  # noqa: Y015
+    _WhichOneofArgType__cap: _TypeAlias = _typing.Literal["_cap", b"_cap"]  # noqa: Y015
+    _WhichOneofReturnType__lower_bound: _TypeAlias = _typing.Literal["lower_bound"]  # noqa: Y015
+    _WhichOneofArgType__lower_bound: _TypeAlias = _typing.Literal["_lower_bound", b"_lower_bound"]  # noqa: Y015
+    _WhichOneofReturnType__upper_bound: _TypeAlias = _typing.Literal["upper_bound"]  # noqa: Y015
+    _WhichOneofArgType__upper_bound: _TypeAlias = _typing.Literal["_upper_bound", b"_upper_bound"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap) -> _WhichOneofReturnType__cap | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lower_bound) -> _WhichOneofReturnType__lower_bound | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__upper_bound) -> _WhichOneofReturnType__upper_bound | None: ...
 
 Global___MetricPlan: _TypeAlias = MetricPlan  # noqa: Y015
 
 @_typing.final
 class Stopped(_message.Message):
-    """End of an iteration."""
+    """End of enrolment. Windows go on to fill until the last one has closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMMEDIATE_FIELD_NUMBER: _builtins.int
+    immediate: _builtins.bool
+    """Windows close at once, and entities whose window is open are left out."""
+    def __init__(
+        self,
+        *,
+        immediate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["immediate", b"immediate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stopped: _TypeAlias = Stopped  # noqa: Y015
+
+@_typing.final
+class Epoch(_message.Message):
+    """A stretch with the same weights, targeting and slots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class WeightsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Allocation.epoch."""
+    @_builtins.property
+    def weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Percent of the enrolled by variant id."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        weights: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Epoch: _TypeAlias = Epoch  # noqa: Y015
+
+@_typing.final
+class Paused(_message.Message):
+    """Begin of a pause."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -454,4 +727,43 @@ class Stopped(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Stopped: _TypeAlias = Stopped  # noqa: Y015
+Global___Paused: _TypeAlias = Paused  # noqa: Y015
+
+@_typing.final
+class Resumed(_message.Message):
+    """End of a pause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resumed: _TypeAlias = Resumed  # noqa: Y015
+
+@_typing.final
+class Forgotten(_message.Message):
+    """An entity that nothing may be known of any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    key: _builtins.int
+    """Keyed hash of the entity id in the namespace of the control, so that the id itself does not stay."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Forgotten: _TypeAlias = Forgotten  # noqa: Y015

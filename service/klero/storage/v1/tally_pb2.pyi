@@ -38,6 +38,16 @@ class IterationTally(_message.Message):
     EXPOSED_AFTER_STOP_FIELD_NUMBER: _builtins.int
     CONFLICTING_OUTCOMES_FIELD_NUMBER: _builtins.int
     OVERFLOW_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    AFTER_WINDOW_FIELD_NUMBER: _builtins.int
+    EARLY_FIELD_NUMBER: _builtins.int
+    OUT_OF_BOUNDS_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    FORGOTTEN_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    OPEN_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Journal position up to which everything is counted."""
     time_ms: _builtins.int
@@ -55,16 +65,38 @@ class IterationTally(_message.Message):
     last_outcome_ms: _builtins.int
     """Latest outcome, Unix milliseconds. 0: none."""
     stopped: _builtins.bool
-    """Whether the iteration's end is in the journal, so that nothing can change any more."""
+    """Whether the iteration's end is in the journal; windows may still be open."""
     exposed_after_stop: _builtins.int
     """Exposures that came after the iteration stopped: their entities are in no arm."""
     conflicting_outcomes: _builtins.int
     """Outcomes that name another variant than their entity's; not counted for it."""
     overflow: _builtins.int
     """Outcomes left out because their entity's total would be too large to compute with."""
+    late: _builtins.int
+    """Outcomes from within their entity's window that came after it had closed; not counted."""
+    after_window: _builtins.int
+    """Outcomes from behind their entity's window."""
+    early: _builtins.int
+    """Outcomes that came before their entity's exposure, waited for it and were counted."""
+    out_of_bounds: _builtins.int
+    """Outcomes outside the bounds of a metric that reads their event."""
+    superseded: _builtins.int
+    """Outcomes that took the place of an earlier one."""
+    paused: _builtins.int
+    """Entities left out of settled values because their window overlaps a pause."""
+    forgotten: _builtins.int
+    """Entities that were forgotten."""
+    closed: _builtins.bool
+    """Whether it stopped and every window has closed, so that nothing can change any more."""
+    open_until_ms: _builtins.int
+    """When the last window of the entities so far closes, Unix milliseconds. 0: none is open."""
     @_builtins.property
     def arms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArmTally]:
         """One per epoch and variant with entities: by epoch, then in the order of the plan."""
+
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EpochTally]:
+        """Epochs that the journal was told of, the first one left out."""
 
     def __init__(
         self,
@@ -82,14 +114,76 @@ class IterationTally(_message.Message):
         exposed_after_stop: _builtins.int = ...,
         conflicting_outcomes: _builtins.int = ...,
         overflow: _builtins.int = ...,
+        late: _builtins.int = ...,
+        after_window: _builtins.int = ...,
+        early: _builtins.int = ...,
+        out_of_bounds: _builtins.int = ...,
+        superseded: _builtins.int = ...,
+        paused: _builtins.int = ...,
+        forgotten: _builtins.int = ...,
+        closed: _builtins.bool = ...,
+        open_until_ms: _builtins.int = ...,
+        epochs: _abc.Iterable[Global___EpochTally] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_stop", b"after_stop", "arms", b"arms", "before_exposure", b"before_exposure", "conflicting", b"conflicting", "conflicting_outcomes", b"conflicting_outcomes", "exposed_after_stop", b"exposed_after_stop", "last_exposure_ms", b"last_exposure_ms", "last_outcome_ms", b"last_outcome_ms", "not_randomized", b"not_randomized", "overflow", b"overflow", "position", b"position", "stopped", b"stopped", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_stop", b"after_stop", "after_window", b"after_window", "arms", b"arms", "before_exposure", b"before_exposure", "closed", b"closed", "conflicting", b"conflicting", "conflicting_outcomes", b"conflicting_outcomes", "early", b"early", "epochs", b"epochs", "exposed_after_stop", b"exposed_after_stop", "forgotten", b"forgotten", "last_exposure_ms", b"last_exposure_ms", "last_outcome_ms", b"last_outcome_ms", "late", b"late", "not_randomized", b"not_randomized", "open_until_ms", b"open_until_ms", "out_of_bounds", b"out_of_bounds", "overflow", b"overflow", "paused", b"paused", "position", b"position", "stopped", b"stopped", "superseded", b"superseded", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IterationTally: _TypeAlias = IterationTally  # noqa: Y015
+
+@_typing.final
+class EpochTally(_message.Message):
+    """When an epoch opened, and with what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class WeightsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    OPENED_MS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """Allocation.epoch."""
+    opened_ms: _builtins.int
+    """Unix milliseconds."""
+    @_builtins.property
+    def weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Percent of the enrolled by variant id."""
+
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        opened_ms: _builtins.int = ...,
+        weights: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "opened_ms", b"opened_ms", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EpochTally: _TypeAlias = EpochTally  # noqa: Y015
 
 @_typing.final
 class ArmTally(_message.Message):
@@ -101,12 +195,15 @@ class ArmTally(_message.Message):
     VARIANT_ID_FIELD_NUMBER: _builtins.int
     ENROLLED_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Allocation.epoch."""
     variant_id: _builtins.str
     """The variant."""
     enrolled: _builtins.int
     """Entities."""
+    settled: _builtins.int
+    """Entities whose longest window has closed; all of them if no metric has a window."""
     @_builtins.property
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricTally]:
         """In the order of the plan."""
@@ -118,10 +215,11 @@ class ArmTally(_message.Message):
         variant_id: _builtins.str = ...,
         enrolled: _builtins.int = ...,
         metrics: _abc.Iterable[Global___MetricTally] | None = ...,
+        settled: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolled", b"enrolled", "epoch", b"epoch", "metrics", b"metrics", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolled", b"enrolled", "epoch", b"epoch", "metrics", b"metrics", "settled", b"settled", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -134,31 +232,321 @@ class MetricTally(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     METRIC_FIELD_NUMBER: _builtins.int
-    MOMENTS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
-    NONZERO_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     metric: _builtins.str
     """Metric.name."""
     events: _builtins.int
     """Outcomes read."""
-    nonzero: _builtins.int
-    """Entities whose value is not 0."""
     @_builtins.property
-    def moments(self) -> _results_pb2.Moments:
-        """Term `y`."""
+    def live(self) -> Global___Values:
+        """All entities, with what they have so far."""
+
+    @_builtins.property
+    def settled(self) -> Global___Values:
+        """Entities whose window has closed. Unset for a metric without window, whose values are `live`."""
 
     def __init__(
         self,
         *,
         metric: _builtins.str = ...,
-        moments: _results_pb2.Moments | None = ...,
         events: _builtins.int = ...,
-        nonzero: _builtins.int = ...,
+        live: Global___Values | None = ...,
+        settled: Global___Values | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["moments", b"moments"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["live", b"live", "settled", b"settled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "metric", b"metric", "moments", b"moments", "nonzero", b"nonzero"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "live", b"live", "metric", b"metric", "settled", b"settled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MetricTally: _TypeAlias = MetricTally  # noqa: Y015
+
+@_typing.final
+class Values(_message.Message):
+    """Values of entities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOMENTS_FIELD_NUMBER: _builtins.int
+    NONZERO_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    COVERED_FIELD_NUMBER: _builtins.int
+    SKETCH_FIELD_NUMBER: _builtins.int
+    nonzero: _builtins.int
+    """Entities whose `y` is not 0."""
+    missing: _builtins.int
+    """Entities without outcome that are left out."""
+    @_builtins.property
+    def moments(self) -> _results_pb2.Moments:
+        """Term `y`, for ratios also `z`. Unset for quantiles."""
+
+    @_builtins.property
+    def covered(self) -> _results_pb2.Moments:
+        """Entities that have every covariate of the metric, with terms `x:<attribute>` behind the others.
+        Unset without covariates.
+        """
+
+    @_builtins.property
+    def sketch(self) -> Global___Sketch:
+        """Quantiles only."""
+
+    def __init__(
+        self,
+        *,
+        moments: _results_pb2.Moments | None = ...,
+        nonzero: _builtins.int = ...,
+        missing: _builtins.int = ...,
+        covered: _results_pb2.Moments | None = ...,
+        sketch: Global___Sketch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered", "moments", b"moments", "sketch", b"sketch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered", "missing", b"missing", "moments", b"moments", "nonzero", b"nonzero", "sketch", b"sketch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Values: _TypeAlias = Values  # noqa: Y015
+
+@_typing.final
+class Sketch(_message.Message):
+    """Counts of values by logarithmic size: a value in bucket i lies within `accuracy` of
+    2 g^i / (g + 1), g = (1 + accuracy) / (1 - accuracy), times -1 among the negative ones.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    ZEROS_FIELD_NUMBER: _builtins.int
+    POSITIVE_FIELD_NUMBER: _builtins.int
+    POSITIVE_COUNTS_FIELD_NUMBER: _builtins.int
+    NEGATIVE_FIELD_NUMBER: _builtins.int
+    NEGATIVE_COUNTS_FIELD_NUMBER: _builtins.int
+    accuracy: _builtins.float
+    """Largest relative error of a value."""
+    zeros: _builtins.int
+    """Values closer to 0 than any bucket."""
+    @_builtins.property
+    def positive(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Buckets above 0 that have values, rising."""
+
+    @_builtins.property
+    def positive_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many values each of these has."""
+
+    @_builtins.property
+    def negative(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """As `positive`, for values below 0, by their size."""
+
+    @_builtins.property
+    def negative_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """As `positive_counts`."""
+
+    def __init__(
+        self,
+        *,
+        accuracy: _builtins.float = ...,
+        zeros: _builtins.int = ...,
+        positive: _abc.Iterable[_builtins.int] | None = ...,
+        positive_counts: _abc.Iterable[_builtins.int] | None = ...,
+        negative: _abc.Iterable[_builtins.int] | None = ...,
+        negative_counts: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "negative", b"negative", "negative_counts", b"negative_counts", "positive", b"positive", "positive_counts", b"positive_counts", "zeros", b"zeros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sketch: _TypeAlias = Sketch  # noqa: Y015
+
+@_typing.final
+class Breakdown(_message.Message):
+    """Values of one dimension."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentTally]:
+        """By value."""
+
+    def __init__(
+        self,
+        *,
+        segments: _abc.Iterable[Global___SegmentTally] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Breakdown: _TypeAlias = Breakdown  # noqa: Y015
+
+@_typing.final
+class SegmentTally(_message.Message):
+    """Entities with one value of a dimension."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    ARMS_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The value. Empty: entities without the attribute, and those of values beyond the kept ones."""
+    @_builtins.property
+    def arms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArmTally]:
+        """As IterationTally.arms."""
+
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        arms: _abc.Iterable[Global___ArmTally] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentTally: _TypeAlias = SegmentTally  # noqa: Y015
+
+@_typing.final
+class JournalTally(_message.Message):
+    """What was counted of the whole journal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    UNMATCHED_FIELD_NUMBER: _builtins.int
+    REPEATED_BATCHES_FIELD_NUMBER: _builtins.int
+    TOO_OLD_BATCHES_FIELD_NUMBER: _builtins.int
+    REPEATED_EVENTS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_ARMS_FIELD_NUMBER: _builtins.int
+    EARLY_EVICTED_FIELD_NUMBER: _builtins.int
+    REPEATED_FRAMES_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    QUARANTINE_FIELD_NUMBER: _builtins.int
+    NEXT_DUE_MS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """Journal position up to which everything is counted."""
+    time_ms: _builtins.int
+    """Time of the frame at `position`, Unix milliseconds."""
+    unmatched: _builtins.int
+    """Outcomes, by each entity they name, for which no exposure was known when they came."""
+    repeated_batches: _builtins.int
+    """Batches that were sent again."""
+    too_old_batches: _builtins.int
+    """Batches whose request id was forgotten while they waited."""
+    repeated_events: _builtins.int
+    """Outcomes whose event id had been counted."""
+    unknown_arms: _builtins.int
+    """Rows and controls that name an iteration or variant which the journal does not know."""
+    early_evicted: _builtins.int
+    """Outcomes that could not wait ten minutes for an exposure, because too many did."""
+    repeated_frames: _builtins.int
+    """Frames that were in the journal twice."""
+    quarantined: _builtins.int
+    """Entries that could not be folded."""
+    next_due_ms: _builtins.int
+    """When the next window closes, Unix milliseconds. 0: none is open."""
+    @_builtins.property
+    def quarantine(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quarantined]:
+        """The last of them."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventTally]:
+        """Event names with their outcomes, by namespace."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+        unmatched: _builtins.int = ...,
+        repeated_batches: _builtins.int = ...,
+        too_old_batches: _builtins.int = ...,
+        repeated_events: _builtins.int = ...,
+        unknown_arms: _builtins.int = ...,
+        early_evicted: _builtins.int = ...,
+        repeated_frames: _builtins.int = ...,
+        quarantined: _builtins.int = ...,
+        quarantine: _abc.Iterable[Global___Quarantined] | None = ...,
+        next_due_ms: _builtins.int = ...,
+        events: _abc.Iterable[Global___EventTally] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["early_evicted", b"early_evicted", "events", b"events", "next_due_ms", b"next_due_ms", "position", b"position", "quarantine", b"quarantine", "quarantined", b"quarantined", "repeated_batches", b"repeated_batches", "repeated_events", b"repeated_events", "repeated_frames", b"repeated_frames", "time_ms", b"time_ms", "too_old_batches", b"too_old_batches", "unknown_arms", b"unknown_arms", "unmatched", b"unmatched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JournalTally: _TypeAlias = JournalTally  # noqa: Y015
+
+@_typing.final
+class Quarantined(_message.Message):
+    """An entry that could not be folded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """Of its frame."""
+    entry: _builtins.int
+    """Index in the frame."""
+    why: _builtins.str
+    """What is wrong with it."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        entry: _builtins.int = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "position", b"position", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quarantined: _TypeAlias = Quarantined  # noqa: Y015
+
+@_typing.final
+class EventTally(_message.Message):
+    """One event name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    UNMATCHED_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Where it came."""
+    event: _builtins.str
+    """Its name. Empty: all beyond the number of names that are kept apart."""
+    outcomes: _builtins.int
+    """Outcomes."""
+    unmatched: _builtins.int
+    """Of these, as JournalTally.unmatched."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        event: _builtins.str = ...,
+        outcomes: _builtins.int = ...,
+        unmatched: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "namespace", b"namespace", "outcomes", b"outcomes", "unmatched", b"unmatched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventTally: _TypeAlias = EventTally  # noqa: Y015
