@@ -16,7 +16,13 @@ const ROWS_OF_BATCH: u64 = 1000;
 const BATCHES_OF_FRAME: u64 = 8;
 
 fn metric(name: &str, kind: MetricType) -> MetricPlan {
-    MetricPlan { name: name.into(), event: name.into(), r#type: kind.into(), aggregation: Aggregation::Sum.into() }
+    MetricPlan {
+        name: name.into(),
+        event: name.into(),
+        r#type: kind.into(),
+        aggregation: Aggregation::Sum.into(),
+        ..MetricPlan::default()
+    }
 }
 
 fn plan() -> Kind {
@@ -24,6 +30,7 @@ fn plan() -> Kind {
         entity_type: "user".into(),
         variant_ids: vec!["control".into(), "treatment".into()],
         metrics: vec![metric("success", MetricType::Conversion), metric("cost", MetricType::Continuous)],
+        ..MeasurementPlan::default()
     };
     Kind::Control(Control {
         namespace: "default".into(),
@@ -55,6 +62,7 @@ fn exposures() -> Kind {
         delay_ms: vec![0; entity_id_lengths.len()],
         entity_ids,
         entity_id_lengths,
+        ..ExposureColumns::default()
     };
     Kind::Batch(Batch { namespace: "default".into(), exposures: Some(exposures), ..Batch::default() })
 }

@@ -15,10 +15,11 @@ use crate::error::Error;
 use crate::journal::frame::{self, FrameError};
 use crate::journal::rows::ExposureRows;
 use crate::journal::{Acknowledgement, ArmRef, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket};
+use crate::proto::storage::v1::control::Action;
 use crate::proto::storage::v1::journal_entry::Kind;
-use crate::proto::storage::v1::{Batch, Control, IterationTally, JournalFrame};
+use crate::proto::storage::v1::{Batch, Breakdown, Control, Forgotten, IterationTally, JournalFrame, JournalTally};
 use crate::seen::Seen;
-use crate::tally::{Applied, EntryResult, First, FoldError, Key, Purpose, Tally};
+use crate::tally::{Applied, CheckpointError, EntryResult, First, FoldError, Found, Key, Purpose, Tally};
 
 /// Slots of the hint at exposures already folded: 2^20 of 8 bytes.
 const SEEN_BITS: u32 = 20;
@@ -50,6 +51,7 @@ pub struct Memory {
     time_ms: AtomicI64,
     oldest_request_ms: AtomicI64,
     dropped_exposures: AtomicU64,
+    held: AtomicBool,
     failed: AtomicBool,
     fault: OnceLock<String>,
 }
@@ -68,6 +70,7 @@ impl Memory {
             time_ms: AtomicI64::new(0),
             oldest_request_ms: AtomicI64::new(i64::MIN),
             dropped_exposures: AtomicU64::new(0),
+            held: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             fault: OnceLock::new(),
         }
@@ -76,8 +79,11 @@ impl Memory {
     /// Queues a checked batch, which has rows; `commit` gives the answer.
     ///
     /// # Errors
-    /// If the queue is full or takes no more.
+    /// If the queue is full or takes no more, or while it is held.
     pub fn record(&self, batch: Batch, acknowledgement: Acknowledgement) -> Result<Ticket, Error> {
+        if self.held.load(Ordering::Relaxed) {
+            return Err(Error::JournalUnavailable);
+        }
         // Held across the push, so that the commit cannot come before the entry.
         let mut waiting = lock(&self.waiting);
         let ticket = self.queue.push_batch(batch).map_err(|error| self.refusal(error))?;
@@ -115,6 +121,33 @@ impl Memory {
         self.queue.push_control(control).map_err(|error| self.refusal(error))
     }
 
+    /// Queues that nothing may be known of an entity any more.
+    ///
+    /// # Errors
+    /// If the queue takes no more.
+    pub fn forget(&self, namespace: &str, entity_id: &str, now_ms: i64) -> Result<Ticket, Error> {
+        let key = Tally::entity_key(&self.key, namespace, entity_id);
+        self.control(Control {
+            namespace: namespace.to_owned(),
+            time_ms: now_ms,
+            action: Some(Action::Forgotten(Forgotten { key })),
+            ..Control::default()
+        })
+    }
+
+    /// Queues a frame without entries if a window closes by `now_ms` and nothing else says that it is
+    /// so late; whether it did.
+    pub fn tick(&self, now_ms: i64) -> bool {
+        let due = lock(&self.tally).next_due_ms();
+        due.is_some_and(|due| due <= now_ms) && self.queue.push_time(now_ms)
+    }
+
+    /// Refuses batches as long as `held`: there is hardly any room for them, or the journal is not yet
+    /// read.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
     /// Waits until something is to be written and takes it.
     pub fn take(&self, timeout: Duration) -> Take {
         self.queue.take(timeout)
@@ -138,6 +171,7 @@ impl Memory {
         let answers = taken.waiting.iter().map(|who| {
             let answer = match (waiting.remove(&who.ticket), applied.entries.get(who.entry)) {
                 (None, _) => Ok(Vec::new()),
+                (Some(_), Some(EntryResult::Quarantined(_))) => Err(Error::Uncounted { position }),
                 (Some(waiter), Some(EntryResult::TooOld { oldest_ms })) => Err(waiter.too_old(*oldest_ms)),
                 (Some(waiter), Some(EntryResult::Repeat(first))) => {
                     Ok(waiter.repeat(signed(first.position), accepted(first)))
@@ -170,6 +204,26 @@ impl Memory {
         self.apply(position, &frame)?;
         self.queue.not_before(frame.time_ms);
         Ok(())
+    }
+
+    /// Position and bytes of one part of the tally; `None` if there is no such part.
+    #[must_use]
+    pub fn checkpoint(&self, part: usize) -> Option<(u64, Vec<u8>)> {
+        // Encoding takes longer than copying, and nobody waits for it.
+        let copied = lock(&self.tally).part(part)?;
+        Some((copied.position(), copied.encode()))
+    }
+
+    /// Takes over parts that [`Memory::checkpoint`] gave, before the first frame: the position behind
+    /// which frames are to be replayed, and what could not be used.
+    #[must_use]
+    pub fn restore(&self, stored: Vec<Vec<Bytes>>) -> (u64, Vec<(usize, CheckpointError)>) {
+        let mut found = Found::new(stored);
+        let mut tally = lock(&self.tally);
+        let position = tally.restore(&mut found);
+        self.publish(&tally);
+        self.queue.not_before(tally.time_ms());
+        (position, found.refused)
     }
 
     /// Refuses whatever else comes; what waits can still be taken.
@@ -213,6 +267,24 @@ impl Memory {
         lock(&self.tally).iteration(namespace, experiment_id, iteration)
     }
 
+    /// An iteration by the values of one dimension; `None` if the journal does not know either.
+    #[must_use]
+    pub fn breakdown(
+        &self,
+        namespace: &str,
+        experiment_id: &str,
+        iteration: i64,
+        dimension: &str,
+    ) -> Option<Breakdown> {
+        lock(&self.tally).breakdown(namespace, experiment_id, iteration, dimension)
+    }
+
+    /// What was counted of the whole journal.
+    #[must_use]
+    pub fn journal(&self) -> JournalTally {
+        lock(&self.tally).journal()
+    }
+
     /// Every iteration that the journal knows: namespace, experiment, iteration, whether it stopped.
     #[must_use]
     pub fn iterations(&self) -> Vec<(String, String, i64, bool)> {
@@ -224,10 +296,14 @@ impl Memory {
     fn apply(&self, position: u64, frame: &JournalFrame) -> Result<Applied, FoldError> {
         let mut tally = lock(&self.tally);
         let applied = tally.apply(position, frame)?;
+        self.publish(&tally);
+        Ok(applied)
+    }
+
+    fn publish(&self, tally: &Tally) {
         self.oldest_request_ms.store(tally.oldest_request_ms(), Ordering::Release);
         self.time_ms.store(tally.time_ms(), Ordering::Release);
         self.position.store(signed(tally.position()), Ordering::Release);
-        Ok(applied)
     }
 
     fn refusal(&self, error: QueueError) -> Error {

@@ -31,7 +31,7 @@ mod requests;
 mod shard;
 mod waiting;
 
-pub use checkpoint::{CheckpointError, PARTS};
+pub use checkpoint::{CheckpointError, Found, PARTS, Part};
 pub use error::FoldError;
 pub use key::{Key, Purpose, Scope};
 pub use read::IterationRef;

@@ -111,6 +111,8 @@ enum Kind {
     Assigned(Box<Assigned>),
     Batch(Box<Batch>),
     Control(Control),
+    /// Nothing but that time has gone on.
+    Time,
 }
 
 /// Bytes given back when the frame is dropped.
@@ -221,6 +223,17 @@ impl Queue {
         Ok(ticket)
     }
 
+    /// Queues that time has gone on to `now_ms`, if nothing waits that would say so too; whether it did.
+    pub fn push_time(&self, now_ms: i64) -> bool {
+        let Ok(state) = self.open() else { return false };
+        let alone = state.entries.is_empty() && now_ms > state.time_ms;
+        if alone {
+            let bytes = size::ENTRY;
+            self.append(state, Queued { kind: Kind::Time, ticket: None, exposures: 0, outcomes: 0, bytes, latest_ms: now_ms });
+        }
+        alone
+    }
+
     /// Waits until something is there, at most `timeout`, and takes all of it that fits in a frame.
     pub fn take(&self, timeout: Duration) -> Take {
         let state = self.lock();
@@ -261,15 +274,16 @@ impl Queue {
         let held = Held { bytes, total: Arc::clone(&self.held) };
         let (mut exposures, mut outcomes, mut waiting) = (0, 0, Vec::new());
         let mut entries = Vec::with_capacity(taken.len());
-        for (entry, queued) in taken.into_iter().enumerate() {
-            exposures += queued.exposures;
-            outcomes += queued.outcomes;
-            waiting.extend(queued.ticket.map(|ticket| Waiting { ticket, entry }));
+        for queued in taken {
             let kind = match queued.kind {
                 Kind::Assigned(batch) => EntryKind::Batch(batch.into_batch()),
                 Kind::Batch(batch) => EntryKind::Batch(*batch),
                 Kind::Control(control) => EntryKind::Control(control),
+                Kind::Time => continue,
             };
+            exposures += queued.exposures;
+            outcomes += queued.outcomes;
+            waiting.extend(queued.ticket.map(|ticket| Waiting { ticket, entry: entries.len() }));
             entries.push(JournalEntry { kind: Some(kind) });
         }
         let frame = JournalFrame { format: FORMAT, incarnation: self.incarnation.clone(), sequence, time_ms, entries };

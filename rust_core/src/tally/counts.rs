@@ -1,6 +1,7 @@
 //! What else is counted of an iteration.
 
 use super::members::Fate;
+use super::read::signed;
 
 /// Entities and outcomes that took another way than into a metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,48 @@ impl Counts {
         self.superseded += u64::from(fate.superseded);
         if fate.counted {
             self.last_outcome_ms = self.last_outcome_ms.max(at_ms);
+        }
+    }
+
+    /// In the order of the fields.
+    pub(super) fn to_array(self) -> [i64; 14] {
+        [
+            signed(self.conflicting),
+            signed(self.before_exposure),
+            signed(self.after_stop),
+            signed(self.conflicting_outcomes),
+            signed(self.overflow),
+            signed(self.late),
+            signed(self.after_window),
+            signed(self.early),
+            signed(self.out_of_bounds),
+            signed(self.superseded),
+            signed(self.paused),
+            signed(self.forgotten),
+            self.last_exposure_ms,
+            self.last_outcome_ms,
+        ]
+    }
+
+    /// From what [`Counts::to_array`] gave; what is missing is 0.
+    pub(super) fn from_array(array: &[i64]) -> Self {
+        let mut numbers = array.iter().copied();
+        let mut number = || numbers.next().unwrap_or_default();
+        Self {
+            conflicting: number().unsigned_abs(),
+            before_exposure: number().unsigned_abs(),
+            after_stop: number().unsigned_abs(),
+            conflicting_outcomes: number().unsigned_abs(),
+            overflow: number().unsigned_abs(),
+            late: number().unsigned_abs(),
+            after_window: number().unsigned_abs(),
+            early: number().unsigned_abs(),
+            out_of_bounds: number().unsigned_abs(),
+            superseded: number().unsigned_abs(),
+            paused: number().unsigned_abs(),
+            forgotten: number().unsigned_abs(),
+            last_exposure_ms: number(),
+            last_outcome_ms: number(),
         }
     }
 

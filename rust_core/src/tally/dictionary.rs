@@ -16,6 +16,11 @@ impl Dictionary {
     /// Of entities without the attribute, and of values beyond the limit.
     pub(super) const OTHER: u32 = u32::MAX;
 
+    pub(super) fn from_texts(texts: Vec<String>) -> Self {
+        let numbers = (0..).zip(&texts).map(|(number, text)| (text.clone(), number)).collect();
+        Self { texts, numbers }
+    }
+
     pub(super) fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;

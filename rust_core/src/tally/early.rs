@@ -4,7 +4,7 @@
 //! the journal first. A newcomer looks here for what it already has.
 
 /// How long an outcome waits, by frame time.
-const KEPT_MS: i64 = 600_000;
+pub(super) const KEPT_MS: i64 = 600_000;
 /// Outcomes of one shard; a power of two. With 64 shards a million.
 pub(super) const CAPACITY: usize = 1 << 14;
 /// Lists that entries are spread over; a power of two.

@@ -19,6 +19,8 @@ pub(super) struct Known {
     pub(super) at_ms: i64,
     /// Time of the frame that brought it.
     pub(super) arrived_ms: i64,
+    /// Whether another one took its place.
+    pub(super) superseded: bool,
 }
 
 /// Identities of one shard, oldest forgotten first.
@@ -31,6 +33,15 @@ pub(super) struct Identities {
 impl Identities {
     pub(super) fn find(&self, fingerprint: u64) -> Option<Known> {
         self.table.find(fingerprint, |known| known.fingerprint == fingerprint).copied()
+    }
+
+    /// The outcome of this event whose place another one takes now; `None` if it is unknown, or if
+    /// another one did before.
+    pub(super) fn take_place_of(&mut self, fingerprint: u64, event: u64) -> Option<Known> {
+        let known = self.table.find_mut(fingerprint, |known| known.fingerprint == fingerprint);
+        let known = known.filter(|known| known.event == event && !known.superseded)?;
+        known.superseded = true;
+        Some(*known)
     }
 
     /// Remembers an outcome that is not known.
@@ -66,7 +77,7 @@ mod tests {
     use super::*;
 
     fn known(fingerprint: u64, arrived_ms: i64) -> Known {
-        Known { fingerprint, event: 1, value: 2.0, at_ms: 3, arrived_ms }
+        Known { fingerprint, event: 1, value: 2.0, at_ms: 3, arrived_ms, superseded: false }
     }
 
     #[test]

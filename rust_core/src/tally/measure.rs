@@ -238,6 +238,11 @@ impl Measurement {
         Ok(found)
     }
 
+    /// How long outcomes count; without a window for ever.
+    pub(super) fn window_ms(&self, window: Option<u16>) -> i64 {
+        window.and_then(|window| self.windows.get(usize::from(window)).copied()).unwrap_or(i64::MAX)
+    }
+
     fn window(&mut self, window_ms: i64) -> Result<Option<u16>, ()> {
         if window_ms == 0 {
             return Ok(None);

@@ -3,6 +3,8 @@
 use super::cell::{Cell, View};
 use super::counts::Counts;
 use super::dictionary::Dictionary;
+use super::early;
+use super::identities::Known;
 use super::measure::{Measure, Measurement, Seen, Value};
 use super::plan::Iteration;
 use super::waiting::{Waiting, due_ms};
@@ -28,8 +30,8 @@ pub(super) struct Outcome {
     pub(super) value: f64,
     pub(super) at_ms: i64,
     pub(super) target: Option<Target>,
-    /// Value and time of the outcome whose place it takes.
-    pub(super) supersedes: Option<(f64, i64)>,
+    /// The outcome whose place it takes.
+    pub(super) supersedes: Option<Known>,
 }
 
 /// The iteration and variant that an outcome names.
@@ -58,6 +60,8 @@ pub(super) struct Exposure<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) exposed_at_ms: i64,
+    /// Time of the frame that brought the exposure.
+    pub(super) arrived_ms: i64,
     pub(super) next: Link,
     pub(super) arm: u32,
     /// A bit for each window of the plan that has closed.
@@ -112,6 +116,7 @@ impl Members {
         let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         push(&mut self.rows, [Row {
             exposed_at_ms: exposure.at_ms,
+            arrived_ms: exposure.arrived_ms,
             next,
             arm: exposure.arm,
             settled: 0,
@@ -186,28 +191,29 @@ impl Members {
             self.counts.before_exposure += 1;
             return false;
         }
-        let old = outcome.supersedes.map(|(value, at_ms)| Seen { value, after_ms: at_ms.saturating_sub(exposed_at_ms) });
+        // One from long before the exposure arrived did not wait for it.
+        let known = outcome.supersedes.filter(|old| old.arrived_ms >= member.arrived_ms - early::KEPT_MS);
+        let old = known.map(|old| Seen { value: old.value, after_ms: old.at_ms.saturating_sub(exposed_at_ms) });
         let measures = &iteration.measurement.measures;
         let strides = (iteration.measurement.slots, measures.len(), iteration.measurement.covariates);
         let mut fate = Fate::default();
         for reader in readers {
             let Some(measure) = measures.get(reader.metric) else { continue };
-            match measure.window.map(usize::from) {
+            let length_ms = iteration.measurement.window_ms(measure.window);
+            if seen.after_ms >= length_ms {
+                fate.after_window = true;
+                continue;
+            }
+            match measure.window {
                 None if iteration.stopped => {
                     fate.after_stop = true;
                     continue;
                 }
-                None => {}
-                Some(window) => {
-                    if seen.after_ms >= iteration.measurement.windows.get(window).copied().unwrap_or_default() {
-                        fate.after_window = true;
-                        continue;
-                    }
-                    if settled & 1 << window != 0 || iteration.cut {
-                        fate.late = true;
-                        continue;
-                    }
+                Some(window) if settled & 1 << window != 0 || iteration.cut => {
+                    fate.late = true;
+                    continue;
                 }
+                None | Some(_) => {}
             }
             if !measure.admits(reader.role, seen.value) {
                 fate.out_of_bounds = true;
@@ -224,7 +230,8 @@ impl Members {
             let kept: Value = [0, 1].map(|at| slots.get(at).copied().unwrap_or_default());
             let before = measure.value(slots, *events);
             // What was taken in before can be taken back; it was not if it lay outside.
-            let replaced = old.filter(|old| *events > 0 && old.after_ms >= 0 && measure.admits(reader.role, old.value));
+            let inside = |old: &Seen| (0..length_ms).contains(&old.after_ms) && measure.admits(reader.role, old.value);
+            let replaced = old.filter(|old| *events > 0 && inside(old));
             match replaced {
                 Some(old) => measure.supersede(slots, reader.role, old, seen),
                 None => measure.take(slots, *events, reader.role, seen),
@@ -259,7 +266,7 @@ impl Members {
         if all && let Some(settled) = self.settled.get_mut(arm) {
             *settled += 1;
         }
-        let until_ms = member.exposed_at_ms.saturating_add(windows.get(usize::from(window)).copied().unwrap_or_default());
+        let until_ms = member.exposed_at_ms.saturating_add(iteration.measurement.window_ms(Some(window)));
         if iteration.paused_between(member.exposed_at_ms, until_ms) {
             self.counts.paused += 1;
             return;
@@ -295,7 +302,7 @@ impl Members {
     }
 
     fn usual_due_ms(&self, row: u32, window: u16, iteration: &Iteration) -> i64 {
-        let length = iteration.measurement.windows.get(usize::from(window)).copied().unwrap_or_default();
+        let length = iteration.measurement.window_ms(Some(window));
         self.rows.get(row as usize).map_or(i64::MAX, |row| row.exposed_at_ms.saturating_add(length))
     }
 
@@ -396,7 +403,7 @@ impl Row {
     /// Whether it is in the settled values of a metric with this window.
     pub(super) fn has_settled(&self, window: Option<u16>, iteration: &Iteration) -> bool {
         window.is_some_and(|window| {
-            let length = iteration.measurement.windows.get(usize::from(window)).copied().unwrap_or_default();
+            let length = iteration.measurement.window_ms(Some(window));
             self.settled & 1 << window != 0
                 && !iteration.paused_between(self.exposed_at_ms, self.exposed_at_ms.saturating_add(length))
         })

@@ -20,6 +20,21 @@ pub enum Status {
     Unknown,
 }
 
+impl Status {
+    /// As exports spell it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Again => "again",
+            Self::Conflicting => "conflicting",
+            Self::NotRandomized => "not_randomized",
+            Self::AfterStop => "after_stop",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Sees rows in journal order, without those of repeated batches and without repeated outcomes.
 pub trait Observer {
     /// Whether anything is to be shown at all.

@@ -309,7 +309,7 @@ fn message(n: u64, terms: &[&str], means: &[f64], comoments: &[f64]) -> v1::Mome
     }
 }
 
-fn sketch_message(sketch: &crate::sketch::Sketch) -> Sketch {
+pub(super) fn sketch_message(sketch: &crate::sketch::Sketch) -> Sketch {
     let counts = |side: &BTreeMap<i32, u64>| side.values().map(|count| signed(*count)).collect();
     Sketch {
         accuracy: ACCURACY,

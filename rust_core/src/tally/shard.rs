@@ -35,12 +35,12 @@ pub(super) struct Shard {
     pub(super) unmatched: Vec<u64>,
     pub(super) repeated_events: u64,
     /// Iterations whose moments have cancelled in this frame.
-    lost: Vec<u32>,
+    pub(super) lost: Vec<u32>,
 }
 
 /// What an exposure did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposed {
+pub(super) enum Exposed {
     /// It enrolled the entity.
     First,
     /// The entity was in this variant before.
@@ -209,22 +209,22 @@ impl Shard {
     }
 
     /// The outcome whose place this one takes; it waits no longer either.
-    fn supersede(&mut self, happened: &Happened, identity: Identity) -> Option<(f64, i64)> {
+    fn supersede(&mut self, happened: &Happened, identity: Identity) -> Option<Known> {
         let Outcome { event, value, at_ms, .. } = happened.outcome;
-        let old = identity.supersedes.and_then(|fingerprint| self.identities.find(fingerprint));
-        let old = old.filter(|old| old.event == identity.event);
+        let old = identity.supersedes.and_then(|old| self.identities.take_place_of(old, identity.event));
         self.identities.insert(Known {
             fingerprint: identity.fingerprint,
             event: identity.event,
             value,
             at_ms,
             arrived_ms: happened.arrived_ms,
+            superseded: false,
         });
         let old = old?;
         self.ring.take_back(happened.key, |early| {
             (Some(early.event), early.value.to_bits(), early.at_ms) == (event, old.value.to_bits(), old.at_ms)
         });
-        Some((old.value, old.at_ms))
+        Some(old)
     }
 
     fn keep_early(&mut self, happened: &Happened) {

@@ -7,5 +7,7 @@
 mod frames;
 mod model;
 mod refusals;
+mod restoring;
+mod rich;
 mod repeats;
 mod rules;
