@@ -97,11 +97,82 @@ def test_stop_says_what_everyone_gets() -> None:
         lifecycle.stop(running(), ship_variant_id="c", now=at(20))
 
 
+def windowed() -> Experiment:
+    """An experiment with a window, started at second 10."""
+    started = running()
+    started.metrics[0].window.FromSeconds(60)
+    return started
+
+
+def test_a_stop_with_open_windows_drains() -> None:
+    """What was begun with a variant is still coming in; decisions are those of the end at once."""
+    draining = lifecycle.stop(windowed(), ship_variant_id="b", now=at(20))
+
+    assert ExperimentStatus.EXPERIMENT_STATUS_DRAINING == draining.status
+    assert (at(20), "b") == (draining.ended_at, draining.shipped_variant_id)
+    assert "draining until the last window has closed, everyone gets `b`" == draining.status_reason
+    assert not draining.closed_early
+    with pytest.raises(
+        IllegalTransitionError, match="is draining; allowed: scheduled, running, paused, draining with `immediate`"
+    ):
+        lifecycle.stop(draining, ship_variant_id="", now=at(30))
+    with pytest.raises(IllegalTransitionError, match="is draining; allowed: draft, stopped, rolled_back"):
+        lifecycle.start(draining, allocation=ALLOCATION, now=at(30))
+
+
+def test_draining_ends_by_itself() -> None:
+    """Nothing but status and reason changes when the last window has closed."""
+    draining = lifecycle.stop(windowed(), ship_variant_id="b", now=at(20))
+    drained = lifecycle.drained(draining, now=at(80))
+
+    assert ExperimentStatus.EXPERIMENT_STATUS_STOPPED == drained.status
+    assert (at(20), at(80), "b") == (drained.ended_at, drained.updated_at, drained.shipped_variant_id)
+    assert "stopped and every window has closed, everyone gets `b`" == drained.status_reason
+    assert lifecycle.controls(draining) == lifecycle.controls(drained)
+    with pytest.raises(IllegalTransitionError, match="allowed: draining"):
+        lifecycle.drained(drained, now=at(90))
+
+
+@pytest.mark.parametrize(("ship", "ships"), [("", "b"), ("a", "a")])
+def test_draining_can_be_ended_at_once(ship: str, ships: str) -> None:
+    """Who stops waiting does not take back what is shipped; the end of enrolment stays where it was."""
+    draining = lifecycle.stop(windowed(), ship_variant_id="b", now=at(20))
+    stopped = lifecycle.stop(draining, ship_variant_id=ship, immediate=True, now=at(30))
+
+    assert ExperimentStatus.EXPERIMENT_STATUS_STOPPED == stopped.status
+    assert (at(20), ships) == (stopped.ended_at, stopped.shipped_variant_id)
+    assert stopped.closed_early
+    assert [False, True] == [lifecycle.controls(each)[1].stopped.immediate for each in (draining, stopped)]
+
+
+def test_an_immediate_stop_leaves_open_windows_out() -> None:
+    """The journal is told, and the next iteration begins without a trace of it."""
+    stopped = lifecycle.stop(windowed(), ship_variant_id="", immediate=True, now=at(20))
+    again = lifecycle.start(stopped, allocation=ALLOCATION, now=at(30))
+
+    assert "stopped with open windows left out, everyone gets `a`" == stopped.status_reason
+    assert lifecycle.controls(stopped)[1].stopped.immediate
+    assert not again.closed_early
+    assert not lifecycle.draft(stopped, now=at(40)).closed_early
+
+
+def test_without_windows_there_is_nothing_to_drain() -> None:
+    """`immediate` changes nothing then, and the journal is told nothing of it."""
+    stopped, immediate = (
+        lifecycle.stop(running(), ship_variant_id="", immediate=each, now=at(20)) for each in (False, True)
+    )
+
+    assert stopped == immediate
+    assert not stopped.closed_early
+
+
 def test_an_illegal_transition_names_what_is_legal() -> None:
     """People learn from the message what to do instead."""
     draft = lifecycle.draft(definition(), now=at(1))
 
-    with pytest.raises(IllegalTransitionError, match="is draft; allowed: scheduled, running, paused"):
+    with pytest.raises(
+        IllegalTransitionError, match="is draft; allowed: scheduled, running, paused, draining with `immediate`"
+    ):
         lifecycle.stop(draft, ship_variant_id="", now=at(2))
     with pytest.raises(IllegalTransitionError, match="is running; allowed: draft, stopped, rolled_back"):
         lifecycle.start(running(), allocation=ALLOCATION, now=at(20))

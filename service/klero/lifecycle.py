@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 DRAFT = ExperimentStatus.EXPERIMENT_STATUS_DRAFT
 RUNNING = ExperimentStatus.EXPERIMENT_STATUS_RUNNING
 PAUSED = ExperimentStatus.EXPERIMENT_STATUS_PAUSED
+DRAINING = ExperimentStatus.EXPERIMENT_STATUS_DRAINING
 SCHEDULED = ExperimentStatus.EXPERIMENT_STATUS_SCHEDULED
 STOPPED = ExperimentStatus.EXPERIMENT_STATUS_STOPPED
 ROLLED_BACK = ExperimentStatus.EXPERIMENT_STATUS_ROLLED_BACK
 
+DRAINED = "drained"
+"""The controller's action when the last window has closed."""
+
 ALLOWED = {
     "StartExperiment": (DRAFT, STOPPED, ROLLED_BACK),
     "StopExperiment": (SCHEDULED, RUNNING, PAUSED),
+    DRAINED: (DRAINING,),
 }
-"""From which statuses a method may be called."""
+"""From which statuses a method may be called, or the controller may act."""
+
+ALLOWED_IMMEDIATE = {"StopExperiment": (DRAINING,)}
+"""From which more statuses, if the request says `immediate`."""
 
 
 def status_name(status: ExperimentStatus.ValueType) -> str:
@@ -47,6 +55,7 @@ def draft(definition: Experiment, *, now: Timestamp) -> Experiment:
     created.ClearField("allocation")
     created.ClearField("status_reason")
     created.ClearField("shipped_variant_id")
+    created.ClearField("closed_early")
     if created.HasField("analysis_plan"):
         created.analysis_plan.ClearField("frozen_at")
         created.analysis_plan.ClearField("digest")
@@ -70,6 +79,7 @@ def start(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Expe
     started.updated_at.CopyFrom(now)
     started.ClearField("ended_at")
     started.ClearField("shipped_variant_id")
+    started.ClearField("closed_early")
     started.status_reason = "started" if started.iteration == 1 else f"started again, iteration {started.iteration}"
     started.allocation.CopyFrom(allocation)
     started.allocation.epoch = 1
@@ -80,25 +90,51 @@ def start(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Expe
     return started
 
 
-def stop(stored: Experiment, *, ship_variant_id: str, now: Timestamp) -> Experiment:
+def stop(stored: Experiment, *, ship_variant_id: str, now: Timestamp, immediate: bool = False) -> Experiment:
     """End the iteration; everyone gets `ship_variant_id`, or the control if it is empty.
 
-    Metrics have no window, so no outcome is still to come and the results are final at once.
+    What was begun with a variant is still coming in while a window is open: the experiment drains
+    until the last one has closed, unless `immediate` closes them, which also ends the draining. What
+    a draining experiment ships stays if `ship_variant_id` is empty.
 
     Raises:
         IllegalTransitionError: The status does not allow it.
         VariantNotFoundError: There is no such variant to ship.
     """
-    _require("StopExperiment", stored)
+    _require("StopExperiment", stored, immediate=immediate)
     variants = {variant.id for variant in (stored.control, *stored.variants)}
     if ship_variant_id and ship_variant_id not in variants:
         raise VariantNotFoundError(namespace=stored.namespace, experiment_id=stored.id, variant_id=ship_variant_id)
     stopped = _copy(stored)
-    stopped.status = STOPPED
-    stopped.ended_at.CopyFrom(now)
     stopped.updated_at.CopyFrom(now)
-    stopped.shipped_variant_id = ship_variant_id
-    stopped.status_reason = f"stopped, everyone gets `{ship_variant_id or stored.control.id}`"
+    if stored.status != DRAINING:
+        stopped.ended_at.CopyFrom(now)
+    if stored.status != DRAINING or ship_variant_id:
+        stopped.shipped_variant_id = ship_variant_id
+    everyone = f"everyone gets `{stopped.shipped_variant_id or stored.control.id}`"
+    windows = stored.iteration > 0 and any(metric.HasField("window") for metric in stored.metrics)
+    if windows and not immediate:
+        stopped.status = DRAINING
+        stopped.status_reason = f"draining until the last window has closed, {everyone}"
+        return stopped
+    stopped.status = STOPPED
+    stopped.closed_early = windows
+    stopped.status_reason = f"stopped with open windows left out, {everyone}" if windows else f"stopped, {everyone}"
+    return stopped
+
+
+def drained(stored: Experiment, *, now: Timestamp) -> Experiment:
+    """End the draining, because the last window has closed: results are final.
+
+    Raises:
+        IllegalTransitionError: It does not drain any more.
+    """
+    _require(DRAINED, stored)
+    stopped = _copy(stored)
+    stopped.status = STOPPED
+    stopped.updated_at.CopyFrom(now)
+    everyone = stored.shipped_variant_id or stored.control.id
+    stopped.status_reason = f"stopped and every window has closed, everyone gets `{everyone}`"
     return stopped
 
 
@@ -115,14 +151,17 @@ def check_etag(stored: Experiment, etag: str) -> None:
 
 
 def controls(experiment: Experiment) -> list[Control]:
-    """What the journal must know of the latest iteration: its plan and, once it ended, its end."""
+    """What the journal must know of the latest iteration: its plan and, once it ended, its end.
+
+    An end without open windows takes the place of the end before it, which left them open.
+    """
     if experiment.iteration == 0:
         return []
     found = [_control(experiment, experiment.started_at)]
     found[0].started.CopyFrom(_measurement_plan(experiment))
     if experiment.HasField("ended_at"):
         ended = _control(experiment, experiment.ended_at)
-        ended.stopped.CopyFrom(Stopped())
+        ended.stopped.CopyFrom(Stopped(immediate=experiment.closed_early))
         found.append(ended)
     return found
 
@@ -172,15 +211,19 @@ def _plan_digest(experiment: Experiment) -> str:
     return hashlib.sha256(frozen.SerializeToString(deterministic=True)).hexdigest()[:16]
 
 
-def _require(method: str, stored: Experiment) -> None:
-    if stored.status not in ALLOWED[method]:
-        raise IllegalTransitionError(
-            method=method,
-            namespace=stored.namespace,
-            experiment_id=stored.id,
-            status=status_name(stored.status),
-            allowed=", ".join(status_name(status) for status in ALLOWED[method]),
-        )
+def _require(method: str, stored: Experiment, *, immediate: bool = False) -> None:
+    always, if_immediate = ALLOWED[method], ALLOWED_IMMEDIATE.get(method, ())
+    if stored.status in always or (immediate and stored.status in if_immediate):
+        return
+    allowed = [status_name(status) for status in always]
+    allowed += [f"{status_name(status)} with `immediate`" for status in if_immediate]
+    raise IllegalTransitionError(
+        method=method,
+        namespace=stored.namespace,
+        experiment_id=stored.id,
+        status=status_name(stored.status),
+        allowed=", ".join(allowed),
+    )
 
 
 def _copy(experiment: Experiment) -> Experiment:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from klero.catalog.sqlite import SqliteCatalog
     from klero.engine import Engine
     from klero.rpc.decisions import Waiting
-    from klero.v1.experiment_pb2 import Experiment
+    from klero.v1.experiment_pb2 import Experiment, Snapshot
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -33,6 +33,8 @@ _Result = TypeVar("_Result")
 _ATTEMPTS = 5
 # Without tokens nobody has a name.
 ANONYMOUS = "anonymous"
+# The server acting by itself.
+CONTROLLER = "controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,12 @@ class Cause:
     """Who changes something, how and why: for the audit trail."""
 
     action: str
-    """Name of the RPC."""
+    """Name of the RPC, or what the controller did."""
 
     reason: str
     """From the request; may be empty."""
+
+    actor: str = ANONYMOUS
 
 
 class Changes:
@@ -58,6 +62,12 @@ class Changes:
         # The catalog blocks on the disk; one thread keeps its calls in order.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._changing = asyncio.Lock()
+        self._draining: list[Experiment] = []
+
+    @property
+    def draining(self) -> list[Experiment]:
+        """Experiments in force that wait for their last window to close."""
+        return self._draining
 
     async def get(self, namespace: str, experiment_id: str) -> Experiment:
         """The stored definition."""
@@ -88,9 +98,12 @@ class Changes:
         for experiment in snapshot.experiments:
             state = known.get((experiment.namespace, experiment.id, experiment.iteration))
             told = 0 if state is None else 1 + int(state.stopped)
-            for control in lifecycle.controls(experiment)[told:]:
+            controls = lifecycle.controls(experiment)
+            for control in controls[told:]:
                 self._engine.control(control)
-        self._engine.load(snapshot)
+            if experiment.closed_early and told == len(controls) and not self._is_closed(experiment):
+                self._engine.control(controls[-1])
+        self._put_in_force(snapshot)
 
     def close(self) -> None:
         """Finish what is under way and close the catalog."""
@@ -123,12 +136,21 @@ class Changes:
         for control in lifecycle.controls(after):
             if control not in told:
                 await self._waiting.answer(self._engine.control(control))
-        self._engine.load(await self._on_disk(self._catalog.snapshot))
+        self._put_in_force(await self._on_disk(self._catalog.snapshot))
+
+    def _put_in_force(self, snapshot: Snapshot) -> None:
+        self._engine.load(snapshot)
+        self._draining = [each for each in snapshot.experiments if each.status == lifecycle.DRAINING]
+
+    def _is_closed(self, experiment: Experiment) -> bool:
+        """Whether the journal knows that no window of the latest iteration is open."""
+        tally = self._engine.tally(experiment.namespace, experiment.id, experiment.iteration)
+        return tally is not None and tally.closed
 
     def _audit(self, after: Experiment, before: Experiment | None, cause: Cause) -> AuditEntry:
         entry = AuditEntry(
             namespace=after.namespace,
-            actor=ANONYMOUS,
+            actor=cause.actor,
             action=cause.action,
             resource_type=ResourceType.RESOURCE_TYPE_EXPERIMENT,
             resource_id=after.id,

@@ -28,6 +28,7 @@ from klero.journal.writer import JournalWriter
 from klero.rpc.admission import Admission
 from klero.rpc.changes import Changes
 from klero.rpc.decisions import METHODS, Decisions, Waiting
+from klero.rpc.draining import Draining
 from klero.rpc.experiments import ExperimentServicer
 from klero.rpc.methods import handlers
 from klero.rpc.results import Results
@@ -111,6 +112,9 @@ async def _serve(
         changes.load()
         stack.push_async_callback(_close_journal, engine, writer)
         writer.start()
+        draining = Draining(changes, engine, clock=clock)
+        stack.push_async_callback(draining.close)
+        draining.start()
         server = grpc.aio.server(
             options=[
                 # A second server on the port would silently share it.

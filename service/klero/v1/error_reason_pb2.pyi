@@ -76,7 +76,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_ILLEGAL_TRANSITION: _ErrorReason.ValueType  # 30
     """FAILED_PRECONDITION: the status does not allow the call. Metadata: `namespace`,
-    `experiment_id`, `status`, `method`, `allowed` (statuses, comma between).
+    `experiment_id`, `status`, `method`, `allowed` (statuses, comma between; behind one may stand
+    which field of the request it needs: ``draining with `immediate` ``).
     """
     ERROR_REASON_FIELD_IMMUTABLE: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION: the field cannot change any more. Metadata: `namespace`, `resource_type`,
@@ -197,7 +198,8 @@ more than 24 hours ahead, so a repeat could not be recognised. Metadata: `reques
 """
 ERROR_REASON_ILLEGAL_TRANSITION: ErrorReason.ValueType  # 30
 """FAILED_PRECONDITION: the status does not allow the call. Metadata: `namespace`,
-`experiment_id`, `status`, `method`, `allowed` (statuses, comma between).
+`experiment_id`, `status`, `method`, `allowed` (statuses, comma between; behind one may stand
+which field of the request it needs: ``draining with `immediate` ``).
 """
 ERROR_REASON_FIELD_IMMUTABLE: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION: the field cannot change any more. Metadata: `namespace`, `resource_type`,
