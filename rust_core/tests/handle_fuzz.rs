@@ -65,6 +65,7 @@ fn started(experiment_id: &str) -> Control {
         event: "cost".to_owned(),
         r#type: MetricType::Continuous.into(),
         aggregation: klero_core::proto::v1::Aggregation::Sum.into(),
+        ..MetricPlan::default()
     };
     Control {
         namespace: "default".to_owned(),

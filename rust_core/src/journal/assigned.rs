@@ -116,6 +116,7 @@ impl Assigned {
                 entity_ids: self.entity_ids.into(),
                 entity_id_lengths: self.entity_id_lengths,
                 delay_ms: self.delay_ms,
+                ..ExposureColumns::default()
             }),
             outcomes: None,
         }

@@ -90,6 +90,7 @@ impl<'a> ExposureBuilder<'a> {
             entity_ids: self.ids.bytes.into(),
             entity_id_lengths: self.ids.lengths,
             delay_ms: self.delay_ms,
+            ..ExposureColumns::default()
         }
     }
 }
@@ -155,6 +156,7 @@ impl<'a> OutcomeBuilder<'a> {
             named: self.named,
             targets: self.targets.finish(),
             target: self.target,
+            ..OutcomeColumns::default()
         }
     }
 }
