@@ -14,6 +14,7 @@ use crate::proto::v1::{
     Warning, WarningReason,
 };
 pub(crate) use metrics::{MAX_EVENT_BYTES, is_event};
+pub(super) use metrics::{covariates, event_of};
 pub(super) use numbers::millis;
 use numbers::{duration, inside, not_negative, percentage};
 
