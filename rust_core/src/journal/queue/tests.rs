@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::thread;
 
 use super::*;
-use crate::proto::storage::v1::OutcomeColumns;
-use crate::proto::v1::DecisionReason;
+use crate::proto::storage::v1::{EventIdentity, OutcomeColumns};
+use crate::proto::v1::attribute_value::Kind;
+use crate::proto::v1::{AttributeValue, DecisionReason};
 
 const NOW: Duration = Duration::ZERO;
 const ARM: ArmRef<'static> =
@@ -106,6 +108,37 @@ fn room_is_free_again_when_the_frame_is_done_with_and_not_before() {
     drop(pending);
     assert_eq!(0, queue.held_bytes());
     assert!(queue.push_batch(batch(10, 0)).is_ok());
+}
+
+/// Callers choose how long attributes are; memory must stay bounded whatever they choose.
+#[test]
+fn attributes_and_identities_count_against_the_bound() {
+    let names: Vec<String> = (0..8).map(|index| format!("name-{index}")).collect();
+    let kind = |row: i64| Some(Kind::StringValue(format!("{row:0128}")));
+    let sent = |row| names.iter().map(|name| (name.clone(), AttributeValue { kind: kind(row) })).collect();
+    let queue = queue(1 << 20);
+    let mut rows = 0;
+    let full = loop {
+        let sent: BTreeMap<String, AttributeValue> = sent(rows);
+        let attributes = Attributes::select(&sent, &names, &names);
+        if let Err(error) = queue.push_exposure("default", &ARM, "entity", &attributes, 0) {
+            break error;
+        }
+        rows += 1;
+    };
+    let plain = size::batch(&batch(1, 0));
+    let mut identified = batch(1, 0);
+    let identity = EventIdentity { row: 0, event_id: "x".repeat(128), supersedes: "y".repeat(128) };
+    identified.outcomes.as_mut().unwrap().identities.push(identity);
+
+    assert_eq!(QueueError::Full, full);
+    assert!((700..1000).contains(&rows), "{rows} rows of 8 texts of 128 bytes");
+    assert!(queue.held_bytes() <= 1 << 20);
+    assert!(size::batch(&identified) > plain + 256);
+    let pending = frame(&queue);
+    assert!(pending.encoded.bytes.len() <= queue.held_bytes(), "what is held covers what is stored");
+    drop(pending);
+    assert_eq!(0, queue.held_bytes());
 }
 
 #[test]
