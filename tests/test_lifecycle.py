@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from klero import lifecycle
 from klero.errors import EtagMismatchError, IllegalTransitionError, VariantNotFoundError
+from klero.storage.v1.journal_pb2 import MeasurementPlan, MetricPlan
 from klero.v1.experiment_pb2 import (
     Aggregation,
     Allocation,
@@ -16,7 +17,9 @@ from klero.v1.experiment_pb2 import (
     ExperimentConfig,
     ExperimentStatus,
     Metric,
+    MetricGoal,
     MetricType,
+    MissingPolicy,
     Variant,
 )
 
@@ -200,6 +203,105 @@ def test_the_journal_is_told_what_is_measured() -> None:
     assert ("cost", "cost_usd") == (begin.started.metrics[0].name, begin.started.metrics[0].event)
     assert Aggregation.AGGREGATION_SUM == begin.started.metrics[0].aggregation
     assert ("stopped", 20_000) == (end.WhichOneof("action"), end.time_ms)
+
+
+def started_plan(*metrics: Metric, dimensions: tuple[str, ...] = ()) -> MeasurementPlan:
+    """What the journal is told at the start of an experiment with these metrics."""
+    experiment = definition()
+    del experiment.metrics[:]
+    experiment.metrics.extend(metrics)
+    experiment.analysis_plan.dimensions.extend(dimensions)
+    started = lifecycle.start(lifecycle.draft(experiment, now=at(1)), allocation=ALLOCATION, now=at(10))
+    return lifecycle.controls(started)[0].started
+
+
+def test_a_plain_plan_says_no_more_than_it_must() -> None:
+    """A field that is set without need would make equal plans differ."""
+    metric = Metric(name="cost", type=MetricType.METRIC_TYPE_CONTINUOUS)
+
+    expected = MetricPlan(
+        name="cost",
+        event="cost",
+        type=MetricType.METRIC_TYPE_CONTINUOUS,
+        aggregation=Aggregation.AGGREGATION_SUM,
+        missing=MissingPolicy.MISSING_POLICY_ZERO,
+    )
+    plan = MeasurementPlan(entity_type="run", variant_ids=["a", "b"], metrics=[expected])
+    assert plan == started_plan(metric)
+
+
+def test_a_plan_has_windows_bounds_and_attributes() -> None:
+    """Covariates of all metrics stand once, in order; bounds of 0 are bounds."""
+    ratio = Metric(
+        name="error_rate",
+        event="errors",
+        denominator_event="calls",
+        type=MetricType.METRIC_TYPE_RATIO,
+        window=Duration(seconds=90),
+        cap=7,
+        covariates=["vip", "age"],
+    )
+    quantile = Metric(
+        name="latency", type=MetricType.METRIC_TYPE_QUANTILE, quantile=0.9, lower_bound=0, upper_bound=60, cap=0
+    )
+    other = Metric(name="score", type=MetricType.METRIC_TYPE_CONTINUOUS, covariates=["vip"])
+    plan = started_plan(ratio, quantile, other, dimensions=("country", "arch"))
+    first, second, third = plan.metrics
+
+    assert ["age", "vip"] == plan.covariates
+    assert ["country", "arch"] == plan.dimensions
+    assert [[1, 0], [], [1]] == [list(metric.covariates) for metric in (first, second, third)]
+    assert ("errors", "calls", 90_000, 7.0) == (first.event, first.denominator_event, first.window_ms, first.cap)
+    assert not first.HasField("lower_bound")
+    assert (0.0, 60.0, 0.0) == (second.lower_bound, second.upper_bound, second.cap)
+    assert second.HasField("lower_bound")
+    assert second.HasField("cap")
+    assert 0 == second.window_ms
+
+
+@pytest.mark.parametrize(
+    ("kind", "aggregation", "missing"),
+    [
+        ("CONVERSION", "UNSPECIFIED", "ZERO"),
+        ("RATIO", "UNSPECIFIED", "ZERO"),
+        ("CONTINUOUS", "UNSPECIFIED", "ZERO"),
+        ("CONTINUOUS", "SUM", "ZERO"),
+        ("CONTINUOUS", "COUNT", "ZERO"),
+        ("CONTINUOUS", "MEAN", "EXCLUDE"),
+        ("CONTINUOUS", "MAX", "EXCLUDE"),
+        ("CONTINUOUS", "LAST", "EXCLUDE"),
+        ("QUANTILE", "UNSPECIFIED", "EXCLUDE"),
+        ("QUANTILE", "SUM", "EXCLUDE"),
+    ],
+)
+def test_what_missing_means_follows_from_type_and_aggregation(kind: str, aggregation: str, missing: str) -> None:
+    """The fold finds it written out, also where the author said nothing."""
+    metric = Metric(
+        name="m",
+        type=MetricType.Value(f"METRIC_TYPE_{kind}"),
+        aggregation=Aggregation.Value(f"AGGREGATION_{aggregation}"),
+    )
+    chosen = Metric()
+    chosen.CopyFrom(metric)
+    chosen.missing = MissingPolicy.MISSING_POLICY_EXCLUDE
+
+    assert MissingPolicy.Value(f"MISSING_POLICY_{missing}") == started_plan(metric).metrics[0].missing
+    assert MissingPolicy.MISSING_POLICY_EXCLUDE == started_plan(chosen).metrics[0].missing
+
+
+@pytest.mark.parametrize(("goal", "worse"), [("INCREASE", -1.0), ("DECREASE", 5.0)])
+def test_a_failure_counts_as_the_worse_bound(goal: str, worse: float) -> None:
+    """Which one is worse only the goal says."""
+    metric = Metric(
+        name="m",
+        type=MetricType.METRIC_TYPE_CONTINUOUS,
+        goal=MetricGoal.Value(f"METRIC_GOAL_{goal}"),
+        missing=MissingPolicy.MISSING_POLICY_FAIL,
+        lower_bound=-1,
+        upper_bound=5,
+    )
+
+    assert worse == started_plan(metric).metrics[0].fail_value
 
 
 @pytest.mark.parametrize(("second", "percentage"), [(0, 0.0), (10, 0.0), (15, 40.0), (20, 80.0), (99, 80.0)])

@@ -3,7 +3,7 @@
 //! A Record's way: queued, framed, made durable by the caller, folded here, answered. A decision's
 //! exposure goes the same way without anyone waiting, and not at all once it is known to be there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -14,10 +14,13 @@ use crate::decide::Decision;
 use crate::error::Error;
 use crate::journal::frame::{self, FrameError};
 use crate::journal::rows::ExposureRows;
-use crate::journal::{Acknowledgement, ArmRef, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket};
+use crate::journal::{
+    Acknowledgement, ArmRef, Attributes, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket,
+};
 use crate::proto::storage::v1::control::Action;
 use crate::proto::storage::v1::journal_entry::Kind;
 use crate::proto::storage::v1::{Batch, Breakdown, Control, Forgotten, IterationTally, JournalFrame, JournalTally};
+use crate::proto::v1::AttributeValue;
 use crate::seen::Seen;
 use crate::tally::{Applied, CheckpointError, EntryResult, First, FoldError, Found, Key, Purpose, Tally};
 
@@ -52,6 +55,7 @@ pub struct Memory {
     oldest_request_ms: AtomicI64,
     dropped_exposures: AtomicU64,
     held: AtomicBool,
+    rejected_items: AtomicU64,
     failed: AtomicBool,
     fault: OnceLock<String>,
 }
@@ -71,6 +75,7 @@ impl Memory {
             oldest_request_ms: AtomicI64::new(i64::MIN),
             dropped_exposures: AtomicU64::new(0),
             held: AtomicBool::new(false),
+            rejected_items: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             fault: OnceLock::new(),
         }
@@ -91,10 +96,16 @@ impl Memory {
         Ok(ticket)
     }
 
-    /// Queues the exposure of a decision, unless it is known to be in the journal.
+    /// Counts items of a Record that were refused while the others were taken.
+    pub fn reject(&self, items: u64) {
+        self.rejected_items.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Queues the exposure of a decision, unless it is known to be in the journal, with those of the
+    /// `attributes` sent that the experiment reads.
     ///
     /// Assign never waits: an exposure that finds the queue full is dropped and counted.
-    pub fn expose(&self, decision: &Decision, now_ms: i64) {
+    pub fn expose(&self, decision: &Decision, attributes: &BTreeMap<String, AttributeValue>, now_ms: i64) {
         let experiment = decision.experiment;
         let fingerprint =
             self.fingerprint(&experiment.namespace, &experiment.id, experiment.iteration, decision.entity_id);
@@ -108,7 +119,8 @@ impl Memory {
             variant_id: decision.variant_id(),
             reason: decision.reason,
         };
-        if self.queue.push_exposure(&experiment.namespace, &arm, decision.entity_id, now_ms).is_err() {
+        let attributes = Attributes::select(attributes, &experiment.covariates, &experiment.dimensions);
+        if self.queue.push_exposure(&experiment.namespace, &arm, decision.entity_id, &attributes, now_ms).is_err() {
             self.dropped_exposures.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -253,6 +265,12 @@ impl Memory {
     #[must_use]
     pub fn dropped_exposures(&self) -> u64 {
         self.dropped_exposures.load(Ordering::Relaxed)
+    }
+
+    /// Items of Record that were refused since the start.
+    #[must_use]
+    pub fn rejected_items(&self) -> u64 {
+        self.rejected_items.load(Ordering::Relaxed)
     }
 
     /// Earliest time of a request id whose repeat would be recognised.

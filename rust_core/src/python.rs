@@ -234,6 +234,11 @@ impl Core {
     }
 
     #[getter]
+    fn rejected_items(&self) -> u64 {
+        self.memory.rejected_items()
+    }
+
+    #[getter]
     fn dropped_exposures(&self) -> u64 {
         self.memory.dropped_exposures()
     }

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 
 from klero.errors import EtagMismatchError, IllegalTransitionError, VariantNotFoundError
 from klero.storage.v1.journal_pb2 import Control, MeasurementPlan, MetricPlan, Stopped
-from klero.v1.experiment_pb2 import Aggregation, Experiment, ExperimentStatus
+from klero.v1.experiment_pb2 import (
+    Aggregation,
+    Experiment,
+    ExperimentStatus,
+    MetricGoal,
+    MetricType,
+    MissingPolicy,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from klero.v1.experiment_pb2 import Allocation
+    from klero.v1.experiment_pb2 import Allocation, Metric
 
 DRAFT = ExperimentStatus.EXPERIMENT_STATUS_DRAFT
 RUNNING = ExperimentStatus.EXPERIMENT_STATUS_RUNNING
@@ -187,19 +194,49 @@ def _control(experiment: Experiment, time: Timestamp) -> Control:
 
 
 def _measurement_plan(experiment: Experiment) -> MeasurementPlan:
+    covariates = sorted({name for metric in experiment.metrics for name in metric.covariates})
     return MeasurementPlan(
         entity_type=experiment.entity_type,
         variant_ids=[variant.id for variant in (experiment.control, *experiment.variants)],
-        metrics=[
-            MetricPlan(
-                name=metric.name,
-                event=metric.event or metric.name,
-                type=metric.type,
-                aggregation=metric.aggregation or Aggregation.AGGREGATION_SUM,
-            )
-            for metric in experiment.metrics
-        ],
+        metrics=[_metric_plan(metric, covariates) for metric in experiment.metrics],
+        covariates=covariates,
+        dimensions=experiment.analysis_plan.dimensions,
     )
+
+
+def _metric_plan(metric: Metric, covariates: list[str]) -> MetricPlan:
+    plan = MetricPlan(
+        name=metric.name,
+        event=metric.event or metric.name,
+        type=metric.type,
+        aggregation=metric.aggregation or Aggregation.AGGREGATION_SUM,
+        denominator_event=metric.denominator_event,
+        window_ms=metric.window.ToMilliseconds(),
+        missing=metric.missing or _missing(metric),
+        covariates=[covariates.index(name) for name in metric.covariates],
+    )
+    if plan.missing == MissingPolicy.MISSING_POLICY_FAIL:
+        increase = metric.goal == MetricGoal.METRIC_GOAL_INCREASE
+        plan.fail_value = metric.lower_bound if increase else metric.upper_bound
+    if metric.HasField("cap"):
+        plan.cap = metric.cap
+    if metric.HasField("lower_bound"):
+        plan.lower_bound = metric.lower_bound
+    if metric.HasField("upper_bound"):
+        plan.upper_bound = metric.upper_bound
+    return plan
+
+
+def _missing(metric: Metric) -> MissingPolicy.ValueType:
+    """What an entity without outcome counts as where the author did not say: 0 where values add up."""
+    adds_up = metric.aggregation in {
+        Aggregation.AGGREGATION_UNSPECIFIED,
+        Aggregation.AGGREGATION_SUM,
+        Aggregation.AGGREGATION_COUNT,
+    }
+    if metric.type != MetricType.METRIC_TYPE_QUANTILE and adds_up:
+        return MissingPolicy.MISSING_POLICY_ZERO
+    return MissingPolicy.MISSING_POLICY_EXCLUDE
 
 
 def _plan_digest(experiment: Experiment) -> str:

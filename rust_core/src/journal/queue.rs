@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::assigned::{ArmRef, Assigned};
+use super::attributes::Attributes;
 use super::frame::{self, Encoded, FORMAT};
 use super::size;
 use crate::proto::storage::v1::journal_entry::Kind as EntryKind;
@@ -160,16 +161,18 @@ impl Queue {
         namespace: &str,
         arm: &ArmRef<'_>,
         entity_id: &str,
+        attributes: &Attributes<'_>,
         now_ms: i64,
     ) -> Result<(), QueueError> {
         let row = size::exposure(entity_id);
+        let room = row + attributes.bytes() + size::ENTRY;
         let mut state = self.open()?;
-        self.check_room(row + size::ENTRY, self.limit_bytes)?;
+        self.check_room(room, self.limit_bytes)?;
         if let Some(Queued { kind: Kind::Assigned(batch), exposures, bytes, latest_ms, .. }) = state.entries.back_mut()
             && batch.is_of(namespace)
             && *bytes < ASSIGNED_BYTES
         {
-            let added = row + batch.push(arm, entity_id, now_ms);
+            let added = row + batch.push(arm, entity_id, attributes, now_ms);
             *exposures += 1;
             *bytes += added;
             *latest_ms = now_ms.max(*latest_ms);
@@ -177,7 +180,7 @@ impl Queue {
             return Ok(());
         }
         let mut batch = Assigned::new(namespace, now_ms);
-        let bytes = size::ENTRY + row + batch.push(arm, entity_id, now_ms);
+        let bytes = size::ENTRY + row + batch.push(arm, entity_id, attributes, now_ms);
         let kind = Kind::Assigned(Box::new(batch));
         self.append(state, Queued { kind, ticket: None, exposures: 1, outcomes: 0, bytes, latest_ms: now_ms });
         Ok(())

@@ -30,8 +30,8 @@ pub(super) fn batch(batch: &Batch) -> usize {
 
 fn exposures(columns: &ExposureColumns) -> usize {
     let numbers = columns.covariates.iter().map(|column| named(&column.name) + column.rows.len() * NUMBER);
-    let text = |column: &TextColumn| named(&column.name) + texts(&column.texts) + column.rows.len() * TEXT;
-    let attributes = numbers.sum::<usize>() + columns.dimensions.iter().map(text).sum::<usize>();
+    let dimension = |column: &TextColumn| named(&column.name) + texts(&column.texts) + column.rows.len() * TEXT;
+    let attributes = numbers.sum::<usize>() + columns.dimensions.iter().map(dimension).sum::<usize>();
     columns.arm.len() * EXPOSURE + columns.entity_ids.len() + arms(&columns.arms) + attributes
 }
 
@@ -57,8 +57,8 @@ pub(super) fn control(control: &Control) -> usize {
 
 fn plan(plan: &MeasurementPlan) -> usize {
     let metric = |metric: &MetricPlan| {
-        let text = metric.name.len() + metric.event.len() + metric.denominator_event.len();
-        size_of_val(metric) + text + size_of_val(metric.covariates.as_slice())
+        let names = metric.name.len() + metric.event.len() + metric.denominator_event.len();
+        size_of_val(metric) + names + size_of_val(metric.covariates.as_slice())
     };
     let metrics = plan.metrics.iter().map(metric).sum::<usize>();
     metrics + texts(&plan.variant_ids) + texts(&plan.covariates) + texts(&plan.dimensions)
@@ -69,6 +69,10 @@ pub(super) fn named(text: &str) -> usize {
     4 * size_of::<Vec<u8>>() + text.len()
 }
 
+pub(super) fn text(text: &str) -> usize {
+    size_of::<String>() + text.len()
+}
+
 fn texts(texts: &[String]) -> usize {
-    texts.iter().map(|text| size_of_val(text) + text.len()).sum()
+    texts.iter().map(|one| text(one)).sum()
 }

@@ -8,7 +8,7 @@ use crate::journal::rows::{ExposureRows, OutcomeRows};
 use crate::proto::storage::v1::control::Action;
 use crate::proto::storage::v1::journal_entry::Kind;
 use crate::proto::storage::v1::{Arm, Batch, Control, JournalEntry, JournalFrame, MeasurementPlan};
-use crate::proto::v1::DecisionReason;
+use crate::proto::v1::{DecisionReason, MissingPolicy};
 
 /// Who made a frame, and which one it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn check_reasons(arms: &[Arm]) -> Result<(), FoldError> {
 
 fn check_same_plan(control: &Control, plan: &MeasurementPlan, plans: &Plans) -> Result<(), FoldError> {
     let known = plans.find(&control.namespace, &control.experiment_id, control.iteration);
-    if known.is_none_or(|(_, known)| known.plan == *plan) {
+    if known.is_none_or(|(_, known)| spelt_out(&known.plan) == spelt_out(plan)) {
         return Ok(());
     }
     Err(FoldError::PlanChanged {
@@ -95,6 +95,17 @@ fn check_same_plan(control: &Control, plan: &MeasurementPlan, plans: &Plans) -> 
         experiment_id: control.experiment_id.clone(),
         iteration: control.iteration,
     })
+}
+
+/// The plan as format 2 writes it: format 1 left out what it had no choice of.
+fn spelt_out(plan: &MeasurementPlan) -> MeasurementPlan {
+    let mut plan = plan.clone();
+    for metric in &mut plan.metrics {
+        if metric.missing() == MissingPolicy::Unspecified {
+            metric.set_missing(MissingPolicy::Zero);
+        }
+    }
+    plan
 }
 
 fn unmeasured(plan: &MeasurementPlan, metric: usize) -> FoldError {
