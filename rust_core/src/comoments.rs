@@ -78,9 +78,7 @@ impl Comoments {
         let (ours, theirs) = (count(self.n), count(other.n));
         let all = ours + theirs;
         let Self { means, products, .. } = self;
-        for ((product, theirs_too), (left, right)) in
-            products.iter_mut().zip(&other.products).zip(pairs(means.len()))
-        {
+        for ((product, theirs_too), (left, right)) in products.iter_mut().zip(&other.products).zip(pairs(means.len())) {
             if let (Some(a), Some(b)) = (step(&other.means, means, left), step(&other.means, means, right)) {
                 *product += theirs_too + a * b * (ours * theirs / all);
             }

@@ -14,9 +14,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error::{Error, Violation};
+use crate::export;
 use crate::handle::{Answer, Handler};
 use crate::journal::{PendingFrame, Take};
-use crate::export;
 use crate::memory::Memory;
 use crate::proto::storage::v1::{Arm, Control, JournalFrame};
 use crate::proto::v1;

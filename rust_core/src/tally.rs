@@ -22,6 +22,7 @@ mod identities;
 mod key;
 mod ledger;
 mod measure;
+mod member;
 mod members;
 pub mod observer;
 mod outcomes;

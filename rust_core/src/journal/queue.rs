@@ -232,7 +232,10 @@ impl Queue {
         let alone = state.entries.is_empty() && now_ms > state.time_ms;
         if alone {
             let bytes = size::ENTRY;
-            self.append(state, Queued { kind: Kind::Time, ticket: None, exposures: 0, outcomes: 0, bytes, latest_ms: now_ms });
+            self.append(
+                state,
+                Queued { kind: Kind::Time, ticket: None, exposures: 0, outcomes: 0, bytes, latest_ms: now_ms },
+            );
         }
         alone
     }

@@ -36,7 +36,9 @@ pub enum CheckpointError {
     #[error("the checkpoint cannot be decoded: {0}")]
     Malformed(#[from] prost::DecodeError),
     /// Written by another version.
-    #[error("the checkpoint has format {format} and {parts} parts, this version reads format {FORMAT} and {PARTS} parts")]
+    #[error(
+        "the checkpoint has format {format} and {parts} parts, this version reads format {FORMAT} and {PARTS} parts"
+    )]
     Unknown {
         /// Found.
         format: u32,

@@ -1,6 +1,6 @@
 //! What else is counted of an iteration.
 
-use super::members::Fate;
+use super::member::Fate;
 use super::read::signed;
 
 /// Entities and outcomes that took another way than into a metric.
@@ -24,7 +24,7 @@ pub(super) struct Counts {
 
 impl Counts {
     /// Counts an outcome by what became of it, once for each thing that happened to it.
-    pub(super) fn note(&mut self, fate: &Fate, at_ms: i64) {
+    pub(super) fn note(&mut self, fate: Fate, at_ms: i64) {
         self.late += u64::from(fate.late);
         self.after_window += u64::from(fate.after_window);
         self.after_stop += u64::from(fate.after_stop);

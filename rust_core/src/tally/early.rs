@@ -143,7 +143,7 @@ mod tests {
         for (key, value, arrived) in [(7, 1.0, 0), (same_list, 2.0, 1), (7, 3.0, 2), (7, 4.0, 3)] {
             ring.push(early(key, value, arrived));
         }
-        ring.take_back(7, |early| early.value == 3.0);
+        ring.take_back(7, |early| early.arrived_ms == 2);
 
         assert_eq!(vec![1.0, 4.0], values(&ring, 7, KEPT_MS));
         assert_eq!(vec![4.0], values(&ring, 7, KEPT_MS + 1));

@@ -46,7 +46,9 @@ pub enum FoldError {
         reason: i32,
     },
     /// A metric that this version cannot measure.
-    #[error("metric `{metric}` has type {kind} and aggregation {aggregation}, or a window or covariates, which are not measured")]
+    #[error(
+        "metric `{metric}` has type {kind} and aggregation {aggregation}, or a window or covariates, which are not measured"
+    )]
     Metric {
         /// Its name.
         metric: String,

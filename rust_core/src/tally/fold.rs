@@ -4,7 +4,7 @@
 
 use super::checked::{CheckedBatch, Step};
 use super::key::{Purpose, Scope};
-use super::members::Exposure;
+use super::member::Exposure;
 use super::observer::{Observer, Status};
 use super::plan::{ArmKey, Epoch};
 use super::requests::{First, Seen, uuid_ms};
@@ -133,13 +133,13 @@ impl Tally {
         rows: ExposureRows<'_>,
         folding: &mut Folding<'_, O>,
     ) {
-        let aims: Vec<_> = arms.iter().map(|arm| self.aim(&batch.namespace, arm)).collect();
+        let resolved: Vec<_> = arms.iter().map(|arm| self.aim(&batch.namespace, arm)).collect();
         let arrived_ms = self.ledger.time_ms;
         let (mut covariates, mut dimensions) = (Vec::new(), Vec::new());
         for (number, row) in rows.iter().enumerate() {
             let index = row.arm as usize;
             let mut iteration = None;
-            let status = match aims.get(index) {
+            let status = match resolved.get(index) {
                 None | Some(Aim::Unknown) => {
                     self.ledger.unknown_arms += 1;
                     Status::Unknown
@@ -162,9 +162,12 @@ impl Tally {
                     iteration = self.plans.iterations.get_mut(at as usize);
                     let Some(plan) = &iteration else { continue };
                     covariates.clear();
-                    covariates.extend(plan.plan.covariates.iter().map(|name| {
-                        rows.number(name).and_then(|cells| cells.of(number)).unwrap_or(f64::NAN)
-                    }));
+                    covariates.extend(
+                        plan.plan
+                            .covariates
+                            .iter()
+                            .map(|name| rows.number(name).and_then(|cells| cells.of(number)).unwrap_or(f64::NAN)),
+                    );
                     dimensions.clear();
                     let texts = plan.plan.dimensions.iter();
                     dimensions.extend(texts.map(|name| rows.text(name).and_then(|cells| cells.of(number))));
@@ -222,4 +225,3 @@ pub(super) fn shard_of(shards: &mut [Shard], key: u64, position: u64) -> Option<
     let shard = shards.get_mut((key >> (u64::BITS - SHARDS.ilog2())) as usize);
     shard.filter(|shard| shard.position < position)
 }
-

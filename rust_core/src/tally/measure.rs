@@ -154,15 +154,9 @@ impl Measure {
         match (self.kind, slots) {
             (Kind::Conversion, [nonzero]) => *nonzero += f64::from(seen.value != 0.0),
             (Kind::Sum | Kind::Mean, [sum]) => *sum += seen.value,
-            (Kind::Max, [largest]) => {
-                if events == 0 || seen.value > *largest {
-                    *largest = seen.value;
-                }
-            }
-            (Kind::Last, [value, after_ms]) => {
-                if events == 0 || milliseconds(seen.after_ms) >= *after_ms {
-                    (*value, *after_ms) = (seen.value, milliseconds(seen.after_ms));
-                }
+            (Kind::Max, [largest]) if events == 0 || seen.value > *largest => *largest = seen.value,
+            (Kind::Last, [value, after_ms]) if events == 0 || milliseconds(seen.after_ms) >= *after_ms => {
+                (*value, *after_ms) = (seen.value, milliseconds(seen.after_ms));
             }
             (Kind::Ratio, [numerator, denominator]) => match role {
                 Role::Numerator => *numerator += seen.value,
@@ -179,7 +173,8 @@ impl Measure {
             (Kind::Conversion, [nonzero]) => *nonzero += f64::from(new.value != 0.0) - f64::from(old.value != 0.0),
             (Kind::Sum | Kind::Mean, [sum]) => *sum += new.value - old.value,
             (Kind::Last, [value, after_ms]) => {
-                let was_last = *value == old.value && *after_ms == milliseconds(old.after_ms);
+                let kept = (value.to_bits(), after_ms.to_bits());
+                let was_last = kept == (old.value.to_bits(), milliseconds(old.after_ms).to_bits());
                 if was_last || milliseconds(new.after_ms) >= *after_ms {
                     (*value, *after_ms) = (new.value, milliseconds(new.after_ms));
                 }

@@ -4,72 +4,11 @@ use super::cell::{Cell, View};
 use super::counts::Counts;
 use super::dictionary::Dictionary;
 use super::early;
-use super::identities::Known;
 use super::measure::{Measure, Measurement, Seen, Value};
-use super::plan::Iteration;
+use super::member::{Exposure, Fate, Link, Outcome, Row};
+use super::plan::{Iteration, Reader};
 use super::waiting::{Waiting, due_ms};
 use crate::moments::Precision;
-
-/// A membership: an iteration and the row in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) iteration: u32,
-    pub(super) row: u32,
-}
-
-impl Link {
-    /// Of an entity that is in no other iteration.
-    pub(super) const NONE: Self = Self { iteration: u32::MAX, row: u32::MAX };
-}
-
-/// An outcome on its way to memberships.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outcome {
-    /// Number of the event; `None` if no metric of the namespace reads it.
-    pub(super) event: Option<u32>,
-    pub(super) value: f64,
-    pub(super) at_ms: i64,
-    pub(super) target: Option<Target>,
-    /// The outcome whose place it takes.
-    pub(super) supersedes: Option<Known>,
-}
-
-/// The iteration and variant that an outcome names.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    pub(super) iteration: u32,
-    pub(super) variant: u32,
-}
-
-/// An exposure that chance chose, to an iteration that enrols.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Exposure<'a> {
-    pub(super) iteration: u32,
-    /// Index in the iteration's arms.
-    pub(super) arm: u32,
-    pub(super) at_ms: i64,
-    /// Time of the frame that brings it.
-    pub(super) arrived_ms: i64,
-    /// One per covariate of the plan; NaN where the attribute is missing.
-    pub(super) covariates: &'a [f64],
-    /// One per dimension of the plan; `None` where the attribute is missing.
-    pub(super) dimensions: &'a [Option<&'a str>],
-}
-
-/// One entity.
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) exposed_at_ms: i64,
-    /// Time of the frame that brought the exposure.
-    pub(super) arrived_ms: i64,
-    pub(super) next: Link,
-    pub(super) arm: u32,
-    /// A bit for each window of the plan that has closed.
-    pub(super) settled: u16,
-    pub(super) conflicting: bool,
-    /// Forgotten: it has left no trace but the row itself.
-    pub(super) removed: bool,
-}
 
 /// Rows and cells; a row has as many slots and outcome counts as the plan asks for, a cell stands at
 /// `arm * metrics + metric`.
@@ -114,20 +53,26 @@ impl Members {
         let Measurement { measures, windows, .. } = &iteration.measurement;
         self.prepare(exposure.arm as usize, iteration);
         let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        push(&mut self.rows, [Row {
-            exposed_at_ms: exposure.at_ms,
-            arrived_ms: exposure.arrived_ms,
-            next,
-            arm: exposure.arm,
-            settled: 0,
-            conflicting: false,
-            removed: false,
-        }]);
+        push(
+            &mut self.rows,
+            [Row {
+                exposed_at_ms: exposure.at_ms,
+                arrived_ms: exposure.arrived_ms,
+                next,
+                arm: exposure.arm,
+                settled: 0,
+                conflicting: false,
+                removed: false,
+            }],
+        );
         push(&mut self.slots, std::iter::repeat_n(0.0, iteration.measurement.slots));
         push(&mut self.events, std::iter::repeat_n(0, measures.len()));
         push(&mut self.covariates, exposure.covariates.iter().copied());
         let dictionaries = self.dictionaries.iter_mut().zip(exposure.dimensions);
-        push(&mut self.dimensions, dictionaries.map(|(texts, text)| text.map_or(Dictionary::OTHER, |text| texts.number(text))));
+        push(
+            &mut self.dimensions,
+            dictionaries.map(|(texts, text)| text.map_or(Dictionary::OTHER, |text| texts.number(text))),
+        );
         for (window_ms, waiting) in windows.iter().zip(&mut self.waiting) {
             let due = due_ms(exposure.at_ms, *window_ms, exposure.arrived_ms);
             waiting.push(row, due, exposure.at_ms.saturating_add(*window_ms));
@@ -179,81 +124,94 @@ impl Members {
             return false;
         }
         let Some(member) = self.rows.get(row as usize) else { return false };
-        let (arm, settled, exposed_at_ms) = (member.arm as usize, member.settled, member.exposed_at_ms);
         if let Some(target) = outcome.target
-            && iteration.arms.get(arm).is_some_and(|arm| arm.variant != target.variant)
+            && iteration.arms.get(member.arm as usize).is_some_and(|arm| arm.variant != target.variant)
         {
             self.counts.conflicting_outcomes += 1;
             return false;
         }
-        let seen = Seen { value: outcome.value, after_ms: outcome.at_ms.saturating_sub(exposed_at_ms) };
+        let at = |at_ms: i64, value: f64| Seen { value, after_ms: at_ms.saturating_sub(member.exposed_at_ms) };
+        let seen = at(outcome.at_ms, outcome.value);
         if seen.after_ms < 0 {
             self.counts.before_exposure += 1;
             return false;
         }
         // One from long before the exposure arrived did not wait for it.
         let known = outcome.supersedes.filter(|old| old.arrived_ms >= member.arrived_ms - early::KEPT_MS);
-        let old = known.map(|old| Seen { value: old.value, after_ms: old.at_ms.saturating_sub(exposed_at_ms) });
-        let measures = &iteration.measurement.measures;
-        let strides = (iteration.measurement.slots, measures.len(), iteration.measurement.covariates);
+        let old = known.map(|old| at(old.at_ms, old.value));
+        let (arm, settled) = (member.arm as usize, member.settled);
         let mut fate = Fate::default();
         for reader in readers {
-            let Some(measure) = measures.get(reader.metric) else { continue };
-            let length_ms = iteration.measurement.window_ms(measure.window);
-            if seen.after_ms >= length_ms {
-                fate.after_window = true;
-                continue;
-            }
-            match measure.window {
-                None if iteration.stopped => {
-                    fate.after_stop = true;
-                    continue;
-                }
-                Some(window) if settled & 1 << window != 0 || iteration.cut => {
-                    fate.late = true;
-                    continue;
-                }
-                None | Some(_) => {}
-            }
-            if !measure.admits(reader.role, seen.value) {
-                fate.out_of_bounds = true;
-                continue;
-            }
-            let first = row as usize * strides.0 + measure.slot;
-            let (Some(slots), Some(events), Some(cell)) = (
-                self.slots.get_mut(first..first + measure.slots()),
-                self.events.get_mut(row as usize * strides.1 + reader.metric),
-                self.cells.get_mut(arm * strides.1 + reader.metric),
-            ) else {
-                continue;
-            };
-            let kept: Value = [0, 1].map(|at| slots.get(at).copied().unwrap_or_default());
-            let before = measure.value(slots, *events);
-            // What was taken in before can be taken back; it was not if it lay outside.
-            let inside = |old: &Seen| (0..length_ms).contains(&old.after_ms) && measure.admits(reader.role, old.value);
-            let replaced = old.filter(|old| *events > 0 && inside(old));
-            match replaced {
-                Some(old) => measure.supersede(slots, reader.role, old, seen),
-                None => measure.take(slots, *events, reader.role, seen),
-            }
-            if !measure.holds(slots) {
-                slots.iter_mut().zip(kept).for_each(|(slot, kept)| *slot = kept);
-                fate.overflow = true;
-                continue;
-            }
-            if replaced.is_some() {
-                fate.superseded = true;
-            } else {
-                *events = events.saturating_add(1);
-                cell.events += 1;
-            }
-            fate.counted = true;
-            let covariates = of_row(&self.covariates, row, strides.2);
-            let precision = cell.live.change(measure, before, measure.value(slots, *events), covariates);
-            self.lost |= precision == Precision::Lost;
+            self.read(row, arm, reader, (seen, old), settled, iteration, &mut fate);
         }
-        self.counts.note(&fate, outcome.at_ms);
+        self.counts.note(fate, outcome.at_ms);
         fate.counted
+    }
+
+    /// Counts an outcome of a member in one metric; `seen` is the outcome and the one whose place it
+    /// takes, `settled` has a bit for each window that has closed.
+    #[allow(clippy::too_many_arguments)] // an inner step, apart only to be read apart
+    fn read(
+        &mut self,
+        row: u32,
+        arm: usize,
+        reader: &Reader,
+        (seen, old): (Seen, Option<Seen>),
+        settled: u16,
+        iteration: &Iteration,
+        fate: &mut Fate,
+    ) {
+        let Measurement { measures, slots, covariates, .. } = &iteration.measurement;
+        let Some(measure) = measures.get(reader.metric) else { return };
+        let length_ms = iteration.measurement.window_ms(measure.window);
+        let closed = measure.window.is_some_and(|window| settled & 1 << window != 0 || iteration.cut);
+        let obstacle = if seen.after_ms >= length_ms {
+            Some(&mut fate.after_window)
+        } else if closed {
+            Some(&mut fate.late)
+        } else if measure.window.is_none() && iteration.stopped {
+            Some(&mut fate.after_stop)
+        } else if measure.admits(reader.role, seen.value) {
+            None
+        } else {
+            Some(&mut fate.out_of_bounds)
+        };
+        if let Some(obstacle) = obstacle {
+            *obstacle = true;
+            return;
+        }
+        let first = row as usize * slots + measure.slot;
+        let (Some(slots), Some(events), Some(cell)) = (
+            self.slots.get_mut(first..first + measure.slots()),
+            self.events.get_mut(row as usize * measures.len() + reader.metric),
+            self.cells.get_mut(arm * measures.len() + reader.metric),
+        ) else {
+            return;
+        };
+        let kept: Value = [0, 1].map(|at| slots.get(at).copied().unwrap_or_default());
+        let before = measure.value(slots, *events);
+        // What was taken in before can be taken back; it was not if it lay outside.
+        let inside = |old: &Seen| (0..length_ms).contains(&old.after_ms) && measure.admits(reader.role, old.value);
+        let replaced = old.filter(|old| *events > 0 && inside(old));
+        match replaced {
+            Some(old) => measure.supersede(slots, reader.role, old, seen),
+            None => measure.take(slots, *events, reader.role, seen),
+        }
+        if !measure.holds(slots) {
+            slots.iter_mut().zip(kept).for_each(|(slot, kept)| *slot = kept);
+            fate.overflow = true;
+            return;
+        }
+        if replaced.is_some() {
+            fate.superseded = true;
+        } else {
+            *events = events.saturating_add(1);
+            cell.events += 1;
+        }
+        fate.counted = true;
+        let beside = of_row(&self.covariates, row, *covariates);
+        let precision = cell.live.change(measure, before, measure.value(slots, *events), beside);
+        self.lost |= precision == Precision::Lost;
     }
 
     /// Adds an entity whose window has closed to the settled values.
@@ -290,10 +248,8 @@ impl Members {
     /// When the last open window closes; `None` if none is open.
     pub(super) fn open_until_ms(&self, iteration: &Iteration) -> Option<i64> {
         let each = (0..).zip(&self.waiting);
-        each.filter_map(|(window, waiting)| {
-            waiting.open_until_ms(|row| self.usual_due_ms(row, window, iteration))
-        })
-        .max()
+        each.filter_map(|(window, waiting)| waiting.open_until_ms(|row| self.usual_due_ms(row, window, iteration)))
+            .max()
     }
 
     /// Whether a window is open.
@@ -397,29 +353,6 @@ impl Members {
         let rows = self.rows.capacity() * size_of::<Row>();
         rows + self.slots.capacity() * 8 + self.events.capacity() * 4 + waiting
     }
-}
-
-impl Row {
-    /// Whether it is in the settled values of a metric with this window.
-    pub(super) fn has_settled(&self, window: Option<u16>, iteration: &Iteration) -> bool {
-        window.is_some_and(|window| {
-            let length = iteration.measurement.window_ms(Some(window));
-            self.settled & 1 << window != 0
-                && !iteration.paused_between(self.exposed_at_ms, self.exposed_at_ms.saturating_add(length))
-        })
-    }
-}
-
-/// What became of one outcome in one iteration.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fate {
-    pub(super) counted: bool,
-    pub(super) late: bool,
-    pub(super) after_window: bool,
-    pub(super) after_stop: bool,
-    pub(super) out_of_bounds: bool,
-    pub(super) overflow: bool,
-    pub(super) superseded: bool,
 }
 
 /// Grows by a quarter: doubling would leave half of the largest columns empty.

@@ -3,7 +3,7 @@
 use super::Tally;
 use super::fold::{Folding, shard_of};
 use super::key::{Key, Purpose};
-use super::members::{Link, Outcome, Target};
+use super::member::{Link, Outcome, Target};
 use super::observer::Observer;
 use super::plan::{Namespace, Plans};
 use super::shard::{Found, Happened, Identity, Types};

@@ -273,8 +273,12 @@ fn values(view: &View, measure: &Measure, iteration: &Iteration) -> Values {
         }
     };
     let names = measure.covariates.iter().filter_map(|at| iteration.plan.covariates.get(*at));
-    let terms: Vec<String> =
-        ["y", "z"].iter().take(measure.terms()).map(|&term| term.to_owned()).chain(names.map(|name| format!("x:{name}"))).collect();
+    let terms: Vec<String> = ["y", "z"]
+        .iter()
+        .take(measure.terms())
+        .map(|&term| term.to_owned())
+        .chain(names.map(|name| format!("x:{name}")))
+        .collect();
     Values {
         moments,
         nonzero: signed(view.nonzero),

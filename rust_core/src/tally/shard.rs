@@ -7,7 +7,8 @@ use hashbrown::hash_table::Entry;
 
 use super::early::{self, Early, Ring};
 use super::identities::{Identities, Known};
-use super::members::{Exposure, Link, Members, Outcome};
+use super::member::{Exposure, Link, Outcome, Target};
+use super::members::Members;
 use super::plan::Iteration;
 
 /// An entity, and its latest membership; the others hang on it.
@@ -141,17 +142,12 @@ impl Shard {
         for early in self.ring.of(key, now_ms) {
             let ours = early.entity_type == early::NONE || early.entity_type == iteration.entity_type;
             let target = (early.iteration != early::NONE)
-                .then_some(super::members::Target { iteration: early.iteration, variant: early.variant });
+                .then_some(Target { iteration: early.iteration, variant: early.variant });
             if !ours || target.is_some_and(|target| target.iteration != link.iteration) {
                 continue;
             }
-            let outcome = Outcome {
-                event: Some(early.event),
-                value: early.value,
-                at_ms: early.at_ms,
-                target,
-                supersedes: None,
-            };
+            let outcome =
+                Outcome { event: Some(early.event), value: early.value, at_ms: early.at_ms, target, supersedes: None };
             members.counts.early += u64::from(members.outcome(link.row, &outcome, iteration));
         }
         self.note_lost(link.iteration);

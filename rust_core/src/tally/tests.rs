@@ -1,6 +1,6 @@
 use super::key::Key;
 use super::measure::Measurement;
-use super::members::Exposure;
+use super::member::Exposure;
 use super::plan::Plans;
 use super::shard::Shard;
 use crate::proto::storage::v1::{Control, MeasurementPlan, MetricPlan};
@@ -26,8 +26,7 @@ fn a_membership_with_two_metrics_takes_at_most_120_bytes_at_any_time() {
     let mut shard = Shard::default();
     let mut worst = 0;
     for entity in 1..=200_000u64 {
-        let exposure =
-            Exposure { iteration: 0, arm: 0, at_ms: 0, arrived_ms: 0, covariates: &[], dimensions: &[] };
+        let exposure = Exposure { iteration: 0, arm: 0, at_ms: 0, arrived_ms: 0, covariates: &[], dimensions: &[] };
         shard.expose(entity.wrapping_mul(0xD6E8_FEB8_6659_FD93), &exposure, &plans.iterations[0]);
         if entity > 1000 {
             worst = worst.max(shard.bytes() * 100 / usize::try_from(entity).unwrap());

@@ -52,7 +52,10 @@ fn request_ids_are_those_of_their_namespace() {
     let id = request_id(START_MS, 1);
     let other = Batch { namespace: "other".into(), ..cost(id.clone()) };
 
-    assert_eq!([EntryResult::Counted, EntryResult::Counted].as_slice(), journal.put(vec![Kind::Batch(other), Kind::Batch(cost(id))]));
+    assert_eq!(
+        [EntryResult::Counted, EntryResult::Counted].as_slice(),
+        journal.put(vec![Kind::Batch(other), Kind::Batch(cost(id))])
+    );
 }
 
 /// Without an id every batch is a new one.

@@ -40,11 +40,30 @@ pub(crate) const METRICS: [Metric; 12] = [
     PLAIN,
     Metric { name: "success", event: "done", kind: MetricType::Conversion, window_ms: 60_000, ..PLAIN },
     Metric { name: "adjusted", window_ms: 20_000, covariate: true, ..PLAIN },
-    Metric { name: "mean", aggregation: Aggregation::Mean, missing: MissingPolicy::Exclude, window_ms: 20_000, ..PLAIN },
+    Metric {
+        name: "mean",
+        aggregation: Aggregation::Mean,
+        missing: MissingPolicy::Exclude,
+        window_ms: 20_000,
+        ..PLAIN
+    },
     Metric { name: "max", aggregation: Aggregation::Max, missing: MissingPolicy::Exclude, ..PLAIN },
-    Metric { name: "last", aggregation: Aggregation::Last, missing: MissingPolicy::Exclude, window_ms: 60_000, ..PLAIN },
+    Metric {
+        name: "last",
+        aggregation: Aggregation::Last,
+        missing: MissingPolicy::Exclude,
+        window_ms: 60_000,
+        ..PLAIN
+    },
     Metric { name: "number", aggregation: Aggregation::Count, window_ms: 45_000, ..PLAIN },
-    Metric { name: "capped", cap: Some(50.0), bound: Some(80.0), missing: MissingPolicy::Fail, window_ms: 20_000, ..PLAIN },
+    Metric {
+        name: "capped",
+        cap: Some(50.0),
+        bound: Some(80.0),
+        missing: MissingPolicy::Fail,
+        window_ms: 20_000,
+        ..PLAIN
+    },
     Metric { name: "ratio", denominator: "done", kind: MetricType::Ratio, window_ms: 60_000, ..PLAIN },
     Metric { name: "tail", kind: MetricType::Quantile, missing: MissingPolicy::Exclude, window_ms: 20_000, ..PLAIN },
     Metric { name: "score", event: "score", window_ms: 60_000, ..PLAIN },

@@ -112,12 +112,7 @@ pub(super) fn restored(
     Ok((ledger, plans))
 }
 
-fn restore_iteration(
-    key: &Key,
-    plans: &mut Plans,
-    index: usize,
-    state: IterationState,
-) -> Result<(), CheckpointError> {
+fn restore_iteration(key: &Key, plans: &mut Plans, index: usize, state: IterationState) -> Result<(), CheckpointError> {
     let inconsistent = || CheckpointError::Inconsistent("an iteration without a plan that can be measured");
     let started = state.started.ok_or_else(inconsistent)?;
     let Some(Action::Started(plan)) = &started.action else { return Err(inconsistent()) };

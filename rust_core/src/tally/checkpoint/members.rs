@@ -3,7 +3,8 @@
 use super::super::cell::{Cell, Spread, View};
 use super::super::counts::Counts;
 use super::super::dictionary::Dictionary;
-use super::super::members::{Members, Row};
+use super::super::member::Row;
+use super::super::members::Members;
 use super::super::plan::Iteration;
 use super::super::waiting::Waiting;
 use super::CheckpointError;
@@ -70,17 +71,19 @@ pub(super) fn restored(state: MembersState, iteration: Option<&Iteration>) -> Re
         (state.cells.len(), state.enrolled.len() * metrics),
     ];
     check(lengths.iter().all(|(found, expected)| found == expected), "columns of different lengths")?;
-    let times = state.exposed_at_ms.iter().zip(&state.arrived_ms);
-    let columns = times.zip(&state.next).zip(state.arm.iter().zip(&state.flags));
-    let row = |(((exposed_at_ms, arrived_ms), next), (arm, flags)): (((&i64, &i64), &u64), (&u32, &u32))| Row {
-        exposed_at_ms: *exposed_at_ms,
-        arrived_ms: *arrived_ms,
-        next: unpacked(*next),
-        arm: *arm,
-        settled: u16::try_from(flags & 0xffff).unwrap_or_default(),
-        conflicting: flags & CONFLICTING != 0,
-        removed: flags & REMOVED != 0,
-    };
+    let times = state.exposed_at_ms.into_iter().zip(state.arrived_ms);
+    let mut of_rows = Vec::with_capacity(rows);
+    for ((times, next), (arm, flags)) in times.zip(state.next).zip(state.arm.into_iter().zip(state.flags)) {
+        of_rows.push(Row {
+            exposed_at_ms: times.0,
+            arrived_ms: times.1,
+            next: unpacked(next),
+            arm,
+            settled: u16::try_from(flags & 0xffff).unwrap_or_default(),
+            conflicting: flags & CONFLICTING != 0,
+            removed: flags & REMOVED != 0,
+        });
+    }
     let mut cells = Vec::with_capacity(state.cells.len());
     for (of, measure) in state.cells.into_iter().zip(of.measures.iter().cycle()) {
         let mut cell = Cell::new(measure);
@@ -90,7 +93,7 @@ pub(super) fn restored(state: MembersState, iteration: Option<&Iteration>) -> Re
         cells.push(cell);
     }
     let mut members = Members {
-        rows: columns.map(row).collect(),
+        rows: of_rows,
         slots: state.slots,
         events: state.events,
         covariates: state.covariates,

@@ -2,7 +2,7 @@
 
 use super::super::early::{Early, Ring};
 use super::super::identities::{Identities, Known};
-use super::super::members::Link;
+use super::super::member::Link;
 use super::super::plan::Plans;
 use super::super::shard::{Entity, Shard, spread};
 use super::{CheckpointError, members};
@@ -21,7 +21,8 @@ pub(super) fn state(shard: &Shard, time_ms: i64) -> ShardState {
 }
 
 pub(super) fn restored(position: u64, state: ShardState, plans: &Plans) -> Result<Shard, CheckpointError> {
-    let mut shard = Shard { position, unmatched: state.unmatched, repeated_events: state.repeated_events, ..Shard::default() };
+    let mut shard =
+        Shard { position, unmatched: state.unmatched, repeated_events: state.repeated_events, ..Shard::default() };
     check(state.keys.len() == state.heads.len(), "entities without memberships")?;
     shard.index.reserve(state.keys.len(), |entity: &Entity| spread(entity.key));
     for (key, head) in state.keys.iter().zip(&state.heads) {
