@@ -1,6 +1,5 @@
 //! One entity of an iteration, and what comes to it.
 
-use super::identities::Known;
 use super::plan::Iteration;
 
 /// A membership: an iteration and the row in it.
@@ -23,8 +22,6 @@ pub(super) struct Outcome {
     pub(super) value: f64,
     pub(super) at_ms: i64,
     pub(super) target: Option<Target>,
-    /// The outcome whose place it takes.
-    pub(super) supersedes: Option<Known>,
 }
 
 /// The iteration and variant that an outcome names.

@@ -4,6 +4,7 @@ use super::cell::{Cell, View};
 use super::counts::Counts;
 use super::dictionary::Dictionary;
 use super::early;
+use super::identities::Known;
 use super::measure::{Measure, Measurement, Seen, Value};
 use super::member::{Exposure, Fate, Link, Outcome, Row};
 use super::plan::{Iteration, Reader};
@@ -116,8 +117,15 @@ impl Members {
         other
     }
 
-    /// Counts an outcome of a member in every metric that reads it; whether one did.
-    pub(super) fn outcome(&mut self, row: u32, outcome: &Outcome, iteration: &Iteration) -> bool {
+    /// Counts an outcome of a member in every metric that reads it, in the place of the one that it
+    /// supersedes; whether one did.
+    pub(super) fn outcome(
+        &mut self,
+        row: u32,
+        outcome: &Outcome,
+        supersedes: Option<&Known>,
+        iteration: &Iteration,
+    ) -> bool {
         let Some(event) = outcome.event else { return false };
         let mut readers = iteration.readers.iter().filter(|reader| reader.event == event).peekable();
         if readers.peek().is_none() {
@@ -137,7 +145,7 @@ impl Members {
             return false;
         }
         // One from long before the exposure arrived did not wait for it.
-        let known = outcome.supersedes.filter(|old| old.arrived_ms >= member.arrived_ms - early::KEPT_MS);
+        let known = supersedes.filter(|old| old.arrived_ms >= member.arrived_ms - early::KEPT_MS);
         let old = known.map(|old| at(old.at_ms, old.value));
         let (arm, settled) = (member.arm as usize, member.settled);
         let mut fate = Fate::default();

@@ -6,7 +6,7 @@ use super::key::{Key, Purpose};
 use super::member::{Link, Outcome, Target};
 use super::observer::Observer;
 use super::plan::{Namespace, Plans};
-use super::shard::{Found, Happened, Identity, Types};
+use super::shard::{Arrival, Found, Happened, Identity, Rare, Types};
 use crate::journal::rows::{OutcomeRow, OutcomeRows};
 use crate::proto::storage::v1::{Arm, Batch};
 
@@ -47,7 +47,6 @@ struct Resolved<'a> {
     names: &'a [String],
     events: Vec<Event>,
     targets: Vec<Aimed>,
-    arrived_ms: i64,
 }
 
 /// What a batch's rows came to, for those who listen.
@@ -82,8 +81,9 @@ impl Tally {
                 })
                 .collect(),
             targets: targets.iter().map(|arm| aimed(namespace, &self.plans, arm)).collect(),
-            arrived_ms: ledger.time_ms,
         };
+        let entity_types = namespace.map_or(0, |namespace| u32::try_from(namespace.types().len()).unwrap_or(0));
+        let arrival = Arrival { time_ms: ledger.time_ms, entity_types };
         let mut results: Vec<Results> = Vec::new();
         if O::LISTENS {
             results.resize_with(rows.count(), Results::default);
@@ -103,7 +103,7 @@ impl Tally {
             }
             for Sought { row, head, happened } in sought.drain(..) {
                 let Some(shard) = shard_of(&mut self.shards, happened.key, folding.position) else { continue };
-                let found = shard.outcome(head, &happened, &self.plans.iterations);
+                let found = shard.outcome(head, &happened, arrival, &self.plans.iterations);
                 if O::LISTENS
                     && let Some(result) = results.get_mut(row)
                 {
@@ -137,7 +137,6 @@ impl Resolved<'_> {
             value: row.value,
             at_ms: self.batch.arrival_ms.saturating_add(row.delay_ms),
             target: target.map(|(target, _)| target),
-            supersedes: None,
         };
         let mut add = |id: &str, types: Types| {
             if id.is_empty() {
@@ -145,15 +144,14 @@ impl Resolved<'_> {
             }
             // Without a namespace nobody can be a member, but the outcome is still counted by name.
             let scope = self.namespace.map_or_else(|| self.scope(), |namespace| namespace.scope);
+            let identity = row.identity.map(|of| self.identity(id, row.event, &of.event_id, &of.supersedes));
+            let plain = identity.is_none() && types == Types::Except(Vec::new());
             let happened = Happened {
                 key: scope.hash(id.as_bytes()),
-                types,
                 outcome,
                 name: event.name,
-                identity: row.identity.map(|of| self.identity(id, row.event, &of.event_id, &of.supersedes)),
                 running: event.running,
-                all_types: self.namespace.map_or(0, |namespace| u32::try_from(namespace.types().len()).unwrap_or(0)),
-                arrived_ms: self.arrived_ms,
+                rare: (!plain).then(|| Box::new(Rare { types, identity })),
             };
             sought.push(Sought { row: index, head: Link::NONE, happened });
         };

@@ -80,16 +80,29 @@ pub(super) struct Identity {
 #[derive(Debug)]
 pub(super) struct Happened {
     pub(super) key: u64,
-    pub(super) types: Types,
     pub(super) outcome: Outcome,
     /// Number of the event's name.
     pub(super) name: u32,
-    pub(super) identity: Option<Identity>,
     /// Iterations that enrol and read the event.
     pub(super) running: u32,
-    /// Entity types of the namespace.
-    pub(super) all_types: u32,
-    pub(super) arrived_ms: i64,
+    /// What few outcomes have.
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What few outcomes bring: ids for single entity types, or an identity.
+#[derive(Debug)]
+pub(super) struct Rare {
+    pub(super) types: Types,
+    pub(super) identity: Option<Identity>,
+}
+
+/// What all outcomes of a batch share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// Time of the frame.
+    pub(super) time_ms: i64,
+    /// How many entity types the namespace has.
+    pub(super) entity_types: u32,
 }
 
 /// What became of an outcome.
@@ -146,9 +159,8 @@ impl Shard {
             if !ours || target.is_some_and(|target| target.iteration != link.iteration) {
                 continue;
             }
-            let outcome =
-                Outcome { event: Some(early.event), value: early.value, at_ms: early.at_ms, target, supersedes: None };
-            members.counts.early += u64::from(members.outcome(link.row, &outcome, iteration));
+            let outcome = Outcome { event: Some(early.event), value: early.value, at_ms: early.at_ms, target };
+            members.counts.early += u64::from(members.outcome(link.row, &outcome, None, iteration));
         }
         self.note_lost(link.iteration);
     }
@@ -160,14 +172,22 @@ impl Shard {
 
     /// Counts an outcome in the iterations that its entity is in, or in the one it names. `link` is the
     /// entity's latest membership.
-    pub(super) fn outcome(&mut self, mut link: Link, happened: &Happened, iterations: &[Iteration]) -> Found {
-        let mut outcome = happened.outcome;
-        if let Some(identity) = happened.identity {
+    pub(super) fn outcome(
+        &mut self,
+        mut link: Link,
+        happened: &Happened,
+        arrival: Arrival,
+        iterations: &[Iteration],
+    ) -> Found {
+        let outcome = &happened.outcome;
+        let rare = happened.rare.as_deref();
+        let mut supersedes = None;
+        if let Some(identity) = rare.and_then(|rare| rare.identity) {
             if self.identities.find(identity.fingerprint).is_some() {
                 self.repeated_events += 1;
                 return Found::Repeated;
             }
-            outcome.supersedes = self.supersede(happened, identity);
+            supersedes = self.supersede(happened, identity, arrival);
         }
         let (mut matched, mut reading) = (false, 0);
         while let (Some(members), Some(iteration)) =
@@ -176,7 +196,7 @@ impl Shard {
             let at = link;
             link = members.next(at.row);
             if outcome.target.is_some_and(|target| target.iteration != at.iteration)
-                || !happened.types.admit(iteration.entity_type)
+                || rare.is_some_and(|rare| !rare.types.admit(iteration.entity_type))
             {
                 continue;
             }
@@ -184,7 +204,7 @@ impl Shard {
             let running = !iteration.stopped && outcome.event.is_some_and(|event| iteration.reads(event));
             reading += u32::from(running);
             let intact = !members.lost;
-            members.outcome(at.row, &outcome, iteration);
+            members.outcome(at.row, outcome, supersedes.as_ref(), iteration);
             if intact && members.lost {
                 self.lost.push(at.iteration);
             }
@@ -199,13 +219,13 @@ impl Shard {
             }
         }
         if reading < happened.running && !(matched && outcome.target.is_some()) {
-            self.keep_early(happened);
+            self.keep_early(happened, arrival);
         }
         if matched { Found::Matched } else { Found::Unmatched }
     }
 
     /// The outcome whose place this one takes; it waits no longer either.
-    fn supersede(&mut self, happened: &Happened, identity: Identity) -> Option<Known> {
+    fn supersede(&mut self, happened: &Happened, identity: Identity, arrival: Arrival) -> Option<Known> {
         let Outcome { event, value, at_ms, .. } = happened.outcome;
         let old = identity.supersedes.and_then(|old| self.identities.take_place_of(old, identity.event));
         self.identities.insert(Known {
@@ -213,7 +233,7 @@ impl Shard {
             event: identity.event,
             value,
             at_ms,
-            arrived_ms: happened.arrived_ms,
+            arrived_ms: arrival.time_ms,
             superseded: false,
         });
         let old = old?;
@@ -223,7 +243,7 @@ impl Shard {
         Some(old)
     }
 
-    fn keep_early(&mut self, happened: &Happened) {
+    fn keep_early(&mut self, happened: &Happened, arrival: Arrival) {
         let Outcome { event: Some(event), value, at_ms, target, .. } = happened.outcome else { return };
         let early = Early {
             key: happened.key,
@@ -233,13 +253,13 @@ impl Shard {
             variant: target.map_or(early::NONE, |target| target.variant),
             value,
             at_ms,
-            arrived_ms: happened.arrived_ms,
+            arrived_ms: arrival.time_ms,
         };
-        match &happened.types {
-            Types::Only(entity_type) => self.ring.push(Early { entity_type: *entity_type, ..early }),
-            Types::Except(named) if named.is_empty() => self.ring.push(early),
-            Types::Except(named) => {
-                for entity_type in (0..happened.all_types).filter(|entity_type| !named.contains(entity_type)) {
+        match happened.rare.as_deref().map(|rare| &rare.types) {
+            None => self.ring.push(early),
+            Some(Types::Only(entity_type)) => self.ring.push(Early { entity_type: *entity_type, ..early }),
+            Some(Types::Except(named)) => {
+                for entity_type in (0..arrival.entity_types).filter(|entity_type| !named.contains(entity_type)) {
                     self.ring.push(Early { entity_type, ..early });
                 }
             }

@@ -37,6 +37,8 @@ pub(crate) fn restored_midway(started: &[Control], frames: &[(i64, Vec<Kind>)], 
     Journal { tally: restored, next: all.len() as u64 + 1 }
 }
 
+type Damage = fn(&mut Vec<Vec<Bytes>>);
+
 fn stored(journal: &Journal) -> Vec<Vec<Bytes>> {
     (0..PARTS).map(|part| vec![journal.tally.part(part).unwrap().encode().into()]).collect()
 }
@@ -51,7 +53,7 @@ fn small() -> Journal {
 #[test]
 fn parts_that_cannot_be_used_are_named_and_the_journal_read_instead() {
     let journal = small();
-    let cases: [(&str, fn(&mut Vec<Vec<Bytes>>)); 5] = [
+    let cases: [(&str, Damage); 5] = [
         ("damaged", |parts| parts[3][0] = parts[3][0].slice(..parts[3][0].len() - 1)),
         ("damaged", |parts| parts[3][0] = Bytes::new()),
         ("damaged", |parts| {
