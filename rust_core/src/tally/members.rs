@@ -44,6 +44,17 @@ fn of_row_mut<T>(column: &mut [T], row: u32, stride: usize) -> &mut [T] {
 }
 
 impl Members {
+    /// Reads something of every column that an outcome of the row changes.
+    #[inline]
+    pub(super) fn touch(&self, row: u32) -> (u16, f64, u32) {
+        let row = row as usize;
+        let stride = |column: usize| column / self.rows.len().max(1);
+        let settled = self.rows.get(row).map_or(0, |row| row.settled);
+        let slot = self.slots.get(row * stride(self.slots.len())).copied().unwrap_or_default();
+        let events = self.events.get(row * stride(self.events.len())).copied().unwrap_or_default();
+        (settled, slot, events)
+    }
+
     /// The entity's membership before this one.
     pub(super) fn next(&self, row: u32) -> Link {
         self.rows.get(row as usize).map_or(Link::NONE, |row| row.next)

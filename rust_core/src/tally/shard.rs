@@ -167,7 +167,12 @@ impl Shard {
 
     /// The entity's latest membership, [`Link::NONE`] if it has none.
     pub(super) fn find(&self, key: u64) -> Link {
-        self.index.find(spread(key), |entity| entity.key == key).map_or(Link::NONE, |entity| entity.head)
+        let head = self.index.find(spread(key), |entity| entity.key == key).map_or(Link::NONE, |entity| entity.head);
+        if let Some(members) = self.members.get(head.iteration as usize) {
+            // Read now, so that its memory is near when the outcome is counted.
+            std::hint::black_box(members.touch(head.row));
+        }
+        head
     }
 
     /// Counts an outcome in the iterations that its entity is in, or in the one it names. `link` is the
