@@ -61,6 +61,8 @@ impl Tally {
             return self.stop(index, stopped.immediate, position);
         }
         let Some(iteration) = self.plans.iterations.get_mut(index) else { return };
+        // Pauses have the times of frames, by which windows close: none begins within one that has.
+        let frame_ms = self.ledger.time_ms;
         match action {
             Action::Epoch(epoch) => {
                 if iteration.epochs.iter().all(|known| known.number != epoch.number) {
@@ -70,12 +72,12 @@ impl Tally {
             }
             Action::Paused(_) => {
                 if iteration.pauses.iter().all(|(_, end)| end.is_some()) {
-                    iteration.pauses.push((control.time_ms, None));
+                    iteration.pauses.push((frame_ms, None));
                 }
             }
             Action::Resumed(_) => {
                 if let Some((_, end @ None)) = iteration.pauses.last_mut() {
-                    *end = Some(control.time_ms);
+                    *end = Some(frame_ms);
                 }
             }
             Action::Started(_) | Action::Stopped(_) | Action::Forgotten(_) => {}

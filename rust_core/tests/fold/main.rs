@@ -6,6 +6,7 @@
 
 mod frames;
 mod histories;
+mod identities;
 mod model;
 mod refusals;
 mod repeats;

@@ -64,7 +64,14 @@ pub(crate) const METRICS: [Metric; 12] = [
         window_ms: 20_000,
         ..PLAIN
     },
-    Metric { name: "ratio", denominator: "done", kind: MetricType::Ratio, window_ms: 60_000, ..PLAIN },
+    Metric {
+        name: "ratio",
+        denominator: "done",
+        kind: MetricType::Ratio,
+        bound: Some(90.0),
+        window_ms: 60_000,
+        ..PLAIN
+    },
     Metric { name: "tail", kind: MetricType::Quantile, missing: MissingPolicy::Exclude, window_ms: 20_000, ..PLAIN },
     Metric { name: "score", event: "score", window_ms: 60_000, ..PLAIN },
     Metric { name: "mark", event: "score", aggregation: Aggregation::Mean, missing: MissingPolicy::Exclude, ..PLAIN },

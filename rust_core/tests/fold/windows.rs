@@ -54,6 +54,18 @@ fn an_entity_settles_in_the_millisecond_in_which_its_window_closes() {
     assert_eq!(None, journal.tally.next_due_ms());
 }
 
+/// Outcomes count in the window without its last millisecond, which is when the entity settles.
+#[test]
+fn the_window_is_open_at_its_end() {
+    let mut journal = journal();
+    let at = |delay_ms| Happened { delay_ms, ..happened("done", "e1", 1.0) };
+    expose(&mut journal, START_MS, &["e1"]);
+    record(&mut journal, START_MS, &[at(LONGEST_MS - 1), at(LONGEST_MS)]);
+    let tally = journal.iteration("exp");
+
+    assert_eq!((1, 1), (tally.arms[0].metrics[1].events, tally.after_window));
+}
+
 /// Somebody has to write a frame when nothing comes: they are told when.
 #[test]
 fn the_next_closing_is_known() {
@@ -137,21 +149,18 @@ fn an_immediate_stop_leaves_out_whoever_is_open() {
 #[test]
 fn windows_that_overlap_a_pause_are_left_out() {
     let mut journal = journal();
-    let control_at = |at_ms: i64, of: Action| {
-        let Kind::Control(mut control) = action(of) else { unreachable!() };
-        control.time_ms = at_ms;
-        Kind::Control(control)
-    };
     expose(&mut journal, START_MS, &["before"]);
     expose(&mut journal, START_MS + 30_000, &["inside"]);
-    journal.put_at(START_MS + LONGEST_MS, vec![control_at(START_MS + LONGEST_MS, Action::Paused(Paused {}))]);
+    journal.put_at(START_MS + LONGEST_MS, vec![action(Action::Paused(Paused {}))]);
     let end_ms = START_MS + LONGEST_MS + 1000;
-    journal.put_at(end_ms, vec![control_at(end_ms, Action::Resumed(Resumed {}))]);
+    journal.put_at(end_ms, vec![action(Action::Resumed(Resumed {}))]);
     expose(&mut journal, end_ms, &["after"]);
     journal.put_at(end_ms + LONGEST_MS, vec![]);
     let tally = journal.iteration("exp");
 
     assert_eq!((3, 2), counted(&tally, "success"));
+    let whole = journal.tally.breakdown("default", "exp", 1, "model").unwrap();
+    assert_eq!(tally.arms, whole.segments[0].arms);
     // Windows of 45 and 60 seconds; that of 20 seconds was over before.
     assert_eq!((2, 3), (tally.paused, tally.arms[0].settled));
 }
