@@ -17,6 +17,7 @@ from klero.rpc.changes import Cause, Changes
 from klero.rpc.decisions import Waiting
 from klero.v1.decision_pb2 import DecisionReason, ExposureMode
 from klero.v1.decision_service_pb2 import AssignRequest, AssignResponse
+from klero.v1.events_pb2 import AuditEntry, ResourceType
 from klero.v1.experiment_pb2 import ExperimentStatus
 from tests.rpc.calls import ab_test
 
@@ -133,12 +134,49 @@ async def test_the_journal_learns_at_the_next_start_what_it_missed(node: Node, t
         await starting
 
     again = Node(tmp_path / "catalog.db")
-    again.changes.load()
+    assert not again.changes.all_told()
+    began: list[bool] = []
+    catching_up = asyncio.create_task(again.changes.catch_up(begin=lambda: began.append(True)))
+    await _until(lambda: began == [True])
     again.write()
-    again.changes.load()
+    await catching_up
 
     assert [("exp", 1, False)] == [(s.experiment_id, s.iteration, s.stopped) for s in again.engine.iterations()]
     assert again.reason() == DecisionReason.DECISION_REASON_SPLIT
+    assert again.changes.all_told()
     again.engine.close_queue()
     assert again.engine.take_frame() is None
     again.changes.close()
+
+
+async def test_a_change_that_the_journal_missed_is_not_covered_by_a_later_one(node: Node) -> None:
+    """The snapshot of the next start must wait for the journal until it has been told."""
+    assert node.changes.all_told()
+    starting = asyncio.create_task(node.start())
+    await node.until_stored()
+    frame = node.engine.take_frame()
+    assert frame is not None
+    node.waiting.deliver([(ticket, JournalUnavailableError()) for ticket in node.engine.fail(frame)])
+    with pytest.raises(JournalUnavailableError):
+        await starting
+    definition, _ = core.admit(ab_test("default", "other"))
+    await node.changes.create(lifecycle.draft(definition, now=NOW), Cause("CreateExperiment", ""))
+
+    assert not node.changes.all_told()
+
+
+async def test_the_trail_of_a_forgotten_entity_does_not_name_it(node: Node) -> None:
+    """An id that must go would otherwise stay for ever in what is never deleted."""
+    forgetting = asyncio.create_task(node.changes.forget("default", "jané", Cause("ForgetEntity", "asked to")))
+    digest = "b887e5ccac9bd79cd1fc3162dcab8aa0996fa260b02f8a168cb5fd281e8e0eda"
+    await _until(lambda: bool(node.catalog.audit_entries("default", digest)))
+    node.write()
+
+    assert await forgetting == node.engine.position
+    (entry,) = (AuditEntry.FromString(body) for body in node.catalog.audit_entries("default", digest))
+    assert (ResourceType.RESOURCE_TYPE_ENTITY, "ForgetEntity", "asked to") == (
+        entry.resource_type,
+        entry.action,
+        entry.reason,
+    )
+    assert node.changes.all_told()
