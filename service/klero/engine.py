@@ -39,6 +39,17 @@ class IterationState:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """What could be used of checkpoints."""
+
+    position: int
+    """Behind which frames are to be replayed. 0: nothing could be used."""
+
+    unusable: tuple[str, ...]
+    """What could not be used, each with its part and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """That nothing may be known any more of an entity, up to a position of the journal."""
 
@@ -238,16 +249,14 @@ class Engine:
         """Position and encoded state of one part of the tally; parts count from 0."""
         return self._core.checkpoint(part)
 
-    def restore(self, parts: list[list[bytes]]) -> int:
+    def restore(self, parts: list[list[bytes]]) -> Restored:
         """Take over states that `checkpoint` gave, before the first frame.
 
         Args:
             parts: What there is of each part, newest first; damaged and missing ones are passed over.
-
-        Returns:
-            The position behind which frames are to be replayed; 0 if nothing could be used.
         """
-        return self._core.restore(parts)
+        position, unusable = self._core.restore(parts)
+        return Restored(position, tuple(f"part {part}: {why}" for part, why in unusable))
 
     def close_queue(self) -> None:
         """Refuse whatever else comes; what waits is still written."""

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from klero.engine import Restored
 from tests.journal.made import frame
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class FakeEngine:
     queue: list[StoredFrame | None] = field(default_factory=list)
     checkpoint_parts: int = 2
     restored: int = 0
+    unusable: tuple[str, ...] = ()
     """What `restore` answers."""
     fault: str | None = None
     bad_at: int = 0
@@ -75,11 +77,11 @@ class FakeEngine:
         self.given_up = taken.position
         return [taken.position]
 
-    def restore(self, parts: list[list[bytes]]) -> int:
+    def restore(self, parts: list[list[bytes]]) -> Restored:
         """As Engine."""
         self.parts = parts
         self.position = self.restored
-        return self.restored
+        return Restored(self.restored, self.unusable)
 
     def replay(self, *, position: int, crc: int, body: bytes) -> None:
         """As Engine."""

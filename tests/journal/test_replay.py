@@ -60,6 +60,13 @@ def test_only_what_no_checkpoint_has_is_folded(path: Path) -> None:
     assert [[b"newer", b"older"], [b"other"]] == engine.parts
 
 
+def test_checkpoints_that_cannot_be_used_are_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A restart that takes long has its reason in the log."""
+    assert replayed(FakeEngine(unusable=("part 1: checksum",)), path)[0]
+
+    assert "a checkpoint cannot be used, its frames are folded again: part 1: checksum" in caplog.text
+
+
 def test_it_can_be_given_up(path: Path) -> None:
     """A stop does not wait for a long journal."""
     engine = FakeEngine()

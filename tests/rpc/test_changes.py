@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from klero._core import Frame
     from klero.v1.experiment_pb2 import Experiment
 
 NOW = Timestamp(seconds=1_800_000_000)
@@ -59,10 +60,15 @@ class Node:
         """Wait until decisions are those of the started experiment."""
         await _until(lambda: self.reason() == DecisionReason.DECISION_REASON_SPLIT)
 
-    def write(self) -> None:
-        """Make what waits durable, fold it, wake who waits."""
-        frame = self.engine.take_frame()
+    async def take(self) -> Frame:
+        """What waits to be written, once something does."""
+        frame = await asyncio.to_thread(self.engine.take_frame)
         assert frame is not None
+        return frame
+
+    async def write(self) -> None:
+        """Make what waits durable, fold it, wake who waits."""
+        frame = await self.take()
         self.waiting.deliver(self.engine.commit(frame, self.engine.position + 1))
 
     def reason(self) -> DecisionReason.ValueType:
@@ -102,7 +108,7 @@ async def test_nothing_is_decided_before_the_journal_knows_the_plan(node: Node) 
     assert node.reason() == DecisionReason.DECISION_REASON_NOT_STARTED
     assert [] == node.engine.iterations()
 
-    node.write()
+    await node.write()
     await starting
 
     assert node.reason() == DecisionReason.DECISION_REASON_SPLIT
@@ -117,7 +123,7 @@ async def test_a_change_is_finished_though_its_caller_leaves(node: Node) -> None
     with pytest.raises(asyncio.CancelledError):
         await starting
 
-    node.write()
+    await node.write()
 
     await node.until_in_force()
     assert 1 == len(node.engine.iterations())
@@ -127,8 +133,7 @@ async def test_the_journal_learns_at_the_next_start_what_it_missed(node: Node, t
     """A crash between catalog and journal leaves a running experiment that must be measured."""
     starting = asyncio.create_task(node.start())
     await node.until_stored()
-    frame = node.engine.take_frame()
-    assert frame is not None
+    frame = await node.take()
     node.waiting.deliver([(ticket, JournalUnavailableError()) for ticket in node.engine.fail(frame)])
     with pytest.raises(JournalUnavailableError):
         await starting
@@ -138,7 +143,7 @@ async def test_the_journal_learns_at_the_next_start_what_it_missed(node: Node, t
     began: list[bool] = []
     catching_up = asyncio.create_task(again.changes.catch_up(begin=lambda: began.append(True)))
     await _until(lambda: began == [True])
-    again.write()
+    await again.write()
     await catching_up
 
     assert [("exp", 1, False)] == [(s.experiment_id, s.iteration, s.stopped) for s in again.engine.iterations()]
@@ -154,8 +159,7 @@ async def test_a_change_that_the_journal_missed_is_not_covered_by_a_later_one(no
     assert node.changes.all_told()
     starting = asyncio.create_task(node.start())
     await node.until_stored()
-    frame = node.engine.take_frame()
-    assert frame is not None
+    frame = await node.take()
     node.waiting.deliver([(ticket, JournalUnavailableError()) for ticket in node.engine.fail(frame)])
     with pytest.raises(JournalUnavailableError):
         await starting
@@ -170,7 +174,7 @@ async def test_the_trail_of_a_forgotten_entity_does_not_name_it(node: Node) -> N
     forgetting = asyncio.create_task(node.changes.forget("default", "jané", Cause("ForgetEntity", "asked to")))
     digest = "b887e5ccac9bd79cd1fc3162dcab8aa0996fa260b02f8a168cb5fd281e8e0eda"
     await _until(lambda: bool(node.catalog.audit_entries("default", digest)))
-    node.write()
+    await node.write()
 
     assert await forgetting == node.engine.position
     (entry,) = (AuditEntry.FromString(body) for body in node.catalog.audit_entries("default", digest))

@@ -44,6 +44,8 @@ def replay(
         StartupError: Frames are damaged or missing, or cannot be folded; names them.
     """
     restored = engine.restore(checkpoints.read(engine.checkpoint_parts))
+    for unusable in restored.unusable:
+        log.warning("a checkpoint cannot be used, its frames are folded again: %s", unusable)
     lost: list[Lost] = []
     end = journal.end()
     try:
@@ -52,7 +54,7 @@ def replay(
                 return False
             if isinstance(found, Lost):
                 lost.append(found)
-            elif found.position > restored and not lost:
+            elif found.position > restored.position and not lost:
                 _fold(engine, found.position, found.crc, found.body)
                 folded(len(found.body))
             if not isinstance(found, Lost) and found.position % _LOG_EVERY == 0:

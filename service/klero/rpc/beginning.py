@@ -65,17 +65,19 @@ class Beginning:
         self._cancelled = threading.Event()
         self._over = asyncio.Event()
 
-    async def run(self) -> None:
-        """Replay, tell the journal what it lacks, and let everyone in.
+    async def run(self) -> bool:
+        """Replay, tell the journal what it lacks, and let everyone in; returns whether it came so far.
 
         Raises:
             StartupError: The journal is damaged.
         """
-        if await asyncio.to_thread(self._replay):
-            await self._changes.catch_up(begin=self._start_threads)
-            self._over.set()
+        if not await asyncio.to_thread(self._replay):
+            return False
+        await self._changes.catch_up(begin=self._start_threads)
+        self._over.set()
+        return True
 
-    async def stop(self, running: asyncio.Task[None]) -> None:
+    async def stop(self, running: asyncio.Task[bool]) -> None:
         """Give up what has not begun, and send those away who wait for it; `running` is the task of `run`."""
         self._cancelled.set()
         self._over.set()

@@ -105,9 +105,11 @@ class Changes:
         """
         snapshot = await self._on_disk(self._catalog.snapshot)
         tickets = [self._engine.control(control) for control in self._lacking(snapshot)]
+        # Tasks, so that they wait before the writer can answer.
+        answers = [asyncio.create_task(self._waiting.answer(ticket)) for ticket in tickets]
         begin()
         try:
-            await asyncio.gather(*(self._waiting.answer(ticket) for ticket in tickets))
+            await asyncio.gather(*answers)
             await self._on_disk(self._catalog.mark_told, 1, snapshot.revision)
         except KleroError:
             log.exception("the journal could not be told what it lacks; the next start tries again")

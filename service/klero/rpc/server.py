@@ -223,7 +223,7 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
-def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[None]) -> None:
+def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[bool]) -> None:
     """A damaged journal may be found after readiness was announced."""
     if not begun.cancelled() and begun.exception() is not None:
         stopping.set()
