@@ -41,11 +41,12 @@ PYTHON_LAYERS = Layers(
 RUST_LAYERS = Layers(
     order=[
         frozenset({"python", "front"}),
-        frozenset({"handle"}),
+        frozenset({"handle", "export"}),
         frozenset({"memory"}),
         frozenset({"decide", "journal", "tally", "access", "seen"}),
         frozenset({"snapshot"}),
-        frozenset({"targeting", "split", "moments", "sketch", "request_id"}),
+        frozenset({"targeting", "split", "comoments", "sketch", "request_id"}),
+        frozenset({"moments"}),
         frozenset({"status"}),
         frozenset({"hash", "error"}),
         frozenset({"proto"}),
@@ -84,7 +85,7 @@ IMPURE_FILES = {
     "analysis/worker.py": "runs the pure functions in a process of its own, so it knows processes and signals",
 }
 
-PURE_RUST = {"decide", "hash", "moments", "request_id", "sketch", "snapshot", "split", "tally", "targeting"}
+PURE_RUST = {"comoments", "decide", "hash", "moments", "request_id", "sketch", "snapshot", "split", "tally", "targeting"}
 WITHOUT_IO_RUST = PURE_RUST | {"access", "journal", "handle"}
 RUST_CLOCK_OR_CHANCE = r"\b(SystemTime|Instant|Clock|rand|getrandom|RandomState|DefaultHasher)\b|\bnow_v7\b|\bnew_v4\b"
 RUST_IO = r"\bstd::(env|fs|net|process)\b|\b(e?println|e?print|dbg)!|\b(log|tracing)::"

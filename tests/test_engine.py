@@ -197,7 +197,9 @@ def test_what_was_committed_is_there_after_a_replay() -> None:
     tally = first.tally("default", "exp", 1)
     assert tally is not None
     assert tally == again.tally("default", "exp", 1)
-    assert [("b", 1, 5.0)] == [(arm.variant_id, arm.enrolled, arm.metrics[0].moments.means[0]) for arm in tally.arms]
+    assert [("b", 1, 5.0)] == [
+        (arm.variant_id, arm.enrolled, arm.metrics[0].live.moments.means[0]) for arm in tally.arms
+    ]
     assert first.tally("default", "exp", 2) is None
 
 
@@ -234,7 +236,7 @@ def test_a_request_id_that_is_forgotten_while_it_waits_is_refused() -> None:
     assert code_pb2.FAILED_PRECONDITION == refused.code
     tally = found.tally("default", "exp", 1)
     assert tally is not None
-    assert [2.0] == list(tally.arms[0].metrics[0].moments.means)
+    assert [2.0] == list(tally.arms[0].metrics[0].live.moments.means)
 
 
 def test_a_closed_queue_gives_what_it_has_and_takes_no_more() -> None:
@@ -266,3 +268,19 @@ def test_a_failed_frame_gives_up_all_that_waits() -> None:
     with pytest.raises(EncodedError, match="cannot take writes"):
         found.handle("Record", record(), NOW_MS)
     assert 0 == found.position
+
+
+def test_what_the_journal_counted_is_read() -> None:
+    """Health and counters rest on it; what nobody measured is absent, not empty."""
+    found = running()
+    found.handle("Record", record(), NOW_MS)
+    found.handle(
+        "Record", RecordRequest(outcomes=[Outcome(entity_id="stranger", event="cost")]).SerializeToString(), NOW_MS
+    )
+    write(found)
+    journal = found.journal_tally()
+
+    assert (found.position, 1, 0) == (journal.position, journal.unmatched, journal.quarantined)
+    assert found.breakdown("default", "exp", 1, "country") is None
+    assert found.breakdown("default", "exp", 2, "country") is None
+    assert 0 == found.rejected_items

@@ -8,26 +8,40 @@ use klero_core::proto::storage::v1::{
     Arm, Batch, Control, ExposureColumns, JournalEntry, JournalFrame, MeasurementPlan, MetricPlan, OutcomeColumns,
 };
 use klero_core::proto::v1::{Aggregation, MetricType};
-use klero_core::tally::Tally;
+use klero_core::tally::{PARTS, Part, Tally};
 
 const ENTITIES: u64 = 100_000;
 const OUTCOMES: u64 = 1_000_000;
 const ROWS_OF_BATCH: u64 = 1000;
 const BATCHES_OF_FRAME: u64 = 8;
 
-fn metric(name: &str, kind: MetricType) -> MetricPlan {
-    MetricPlan { name: name.into(), event: name.into(), r#type: kind.into(), aggregation: Aggregation::Sum.into() }
+/// Shorter than the time that [`frames`] take, so that every entity settles on the way.
+const WINDOW_MS: i64 = 60_000;
+/// Experiments that no entity is in.
+const OTHERS: usize = 1000;
+
+fn metric(name: &str, kind: MetricType, window_ms: i64) -> MetricPlan {
+    MetricPlan {
+        window_ms,
+        name: name.into(),
+        event: name.into(),
+        r#type: kind.into(),
+        aggregation: Aggregation::Sum.into(),
+        ..MetricPlan::default()
+    }
 }
 
-fn plan() -> Kind {
+fn plan(experiment_id: &str, window_ms: i64) -> Kind {
+    let metrics = [("success", MetricType::Conversion), ("cost", MetricType::Continuous)];
     let plan = MeasurementPlan {
         entity_type: "user".into(),
         variant_ids: vec!["control".into(), "treatment".into()],
-        metrics: vec![metric("success", MetricType::Conversion), metric("cost", MetricType::Continuous)],
+        metrics: metrics.map(|(name, kind)| metric(name, kind, window_ms)).into(),
+        ..MeasurementPlan::default()
     };
     Kind::Control(Control {
         namespace: "default".into(),
-        experiment_id: "agent-prompt".into(),
+        experiment_id: experiment_id.into(),
         iteration: 1,
         time_ms: 0,
         action: Some(Action::Started(plan)),
@@ -55,6 +69,7 @@ fn exposures() -> Kind {
         delay_ms: vec![0; entity_id_lengths.len()],
         entity_ids,
         entity_id_lengths,
+        ..ExposureColumns::default()
     };
     Kind::Batch(Batch { namespace: "default".into(), exposures: Some(exposures), ..Batch::default() })
 }
@@ -77,11 +92,12 @@ fn outcomes(first: u64) -> Kind {
 }
 
 fn journal_frame(sequence: u64, kinds: impl Iterator<Item = Kind>) -> JournalFrame {
+    let time_ms = i64::try_from(sequence).unwrap_or_default() * 1000;
     JournalFrame {
         format: frame::FORMAT,
         incarnation: vec![7; 16].into(),
         sequence,
-        time_ms: 1,
+        time_ms,
         entries: kinds.map(|kind| JournalEntry { kind: Some(kind) }).collect(),
     }
 }
@@ -100,27 +116,38 @@ fn apply(tally: &mut Tally, frame: &JournalFrame) {
     assert!(tally.apply(frame.sequence, frame).is_ok_and(|applied| !applied.repeated));
 }
 
+/// A tally in which every entity is in one experiment, beside `others` that nobody is in.
+fn exposed(window_ms: i64, others: usize) -> Tally {
+    let plans = (0..others).map(|number| plan(&format!("other-{number}"), window_ms));
+    let kinds = plans.chain([plan("agent-prompt", window_ms), exposures()]);
+    let mut tally = Tally::new([1; 16]);
+    apply(&mut tally, &journal_frame(1, kinds));
+    tally
+}
+
 fn fold(criterion: &mut Criterion) {
-    let exposed = journal_frame(1, [plan(), exposures()].into_iter());
+    let first = journal_frame(1, [plan("agent-prompt", 0), exposures()].into_iter());
     let frames = frames();
     let encoded: Vec<_> =
         frames.iter().map(frame::encode).map(|Encoded { bytes, crc }| (bytes::Bytes::from(bytes), crc)).collect();
-    let tally = || {
-        let mut tally = Tally::new([1; 16]);
-        apply(&mut tally, &exposed);
-        tally
-    };
     let mut group = criterion.benchmark_group("fold");
     group.sample_size(20);
     group.throughput(Throughput::Elements(ENTITIES));
     group.bench_function("exposures", |bencher| {
-        bencher.iter_batched_ref(|| Tally::new([1; 16]), |tally| apply(tally, &exposed), BatchSize::PerIteration);
+        bencher.iter_batched_ref(|| Tally::new([1; 16]), |tally| apply(tally, &first), BatchSize::PerIteration);
     });
     group.throughput(Throughput::Elements(OUTCOMES));
-    group.bench_function("outcomes", |bencher| {
-        let fold = |tally: &mut Tally| frames.iter().for_each(|frame| apply(tally, frame));
-        bencher.iter_batched_ref(tally, fold, BatchSize::PerIteration);
-    });
+    for (name, window_ms, others) in [
+        ("outcomes", 0, 0),
+        ("outcomes, windows", WINDOW_MS, 0),
+        ("outcomes, 1 other experiment", 0, 1),
+        ("outcomes, 1000 other experiments", 0, OTHERS),
+    ] {
+        group.bench_function(name, |bencher| {
+            let fold = |tally: &mut Tally| frames.iter().for_each(|frame| apply(tally, frame));
+            bencher.iter_batched_ref(|| exposed(window_ms, others), fold, BatchSize::PerIteration);
+        });
+    }
     group.bench_function("decode and fold", |bencher| {
         let replay = |tally: &mut Tally| {
             for (bytes, crc) in &encoded {
@@ -128,10 +155,21 @@ fn fold(criterion: &mut Criterion) {
                 assert!(frame.is_ok_and(|frame| tally.apply(frame.sequence, &frame).is_ok()));
             }
         };
-        bencher.iter_batched_ref(tally, replay, BatchSize::PerIteration);
+        bencher.iter_batched_ref(|| exposed(0, 0), replay, BatchSize::PerIteration);
     });
     group.finish();
 }
 
-criterion_group!(benches, fold);
+/// What a part of a checkpoint costs while the fold waits, and afterwards.
+fn checkpoint(criterion: &mut Criterion) {
+    let tally = exposed(WINDOW_MS, 0);
+    let mut group = criterion.benchmark_group("checkpoint");
+    group.throughput(Throughput::Elements(ENTITIES / (PARTS as u64 - 1)));
+    group.bench_function("copy a shard", |bencher| bencher.iter(|| tally.part(1)));
+    let part = tally.part(1);
+    group.bench_function("encode a shard", |bencher| bencher.iter(|| part.as_ref().map(Part::encode)));
+    group.finish();
+}
+
+criterion_group!(benches, fold, checkpoint);
 criterion_main!(benches);

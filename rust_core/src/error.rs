@@ -74,6 +74,12 @@ pub enum Error {
     /// The journal takes no more writes.
     #[error("the journal cannot take writes; nothing is known to be stored")]
     JournalUnavailable,
+    /// The batch is in the journal, and the fold refused it.
+    #[error("a fault in Klero: the batch is stored but cannot be counted, log id frame-{position}")]
+    Uncounted {
+        /// Of its frame.
+        position: u64,
+    },
     /// The node goes down.
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -7,6 +7,7 @@ mod assign;
 mod record;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +16,7 @@ use crate::decide::Decision;
 use crate::error::Error;
 use crate::journal::Ticket;
 use crate::memory::Memory;
+use crate::proto::v1::AttributeValue;
 use crate::snapshot::Snapshot;
 
 /// Longest request and answer.
@@ -63,21 +65,15 @@ impl Handler {
             "BatchAssign" => assign::batch_assign(self, snapshot, request, now_ms).map(Answer::Reply),
             "IsEnabled" => assign::is_enabled(self, snapshot, request, now_ms).map(Answer::Reply),
             "GetVariant" => assign::get_variant(self, snapshot, request, now_ms).map(Answer::Reply),
-            "Record" => {
-                let checked = record::check(self, snapshot, request, now_ms)?;
-                if checked.is_empty() {
-                    return Ok(Answer::Reply(checked.acknowledgement.stored(self.memory.position())));
-                }
-                self.memory.record(checked.batch, checked.acknowledgement).map(Answer::Wait)
-            }
+            "Record" => record::record(self, snapshot, request, now_ms),
             _ => Err(Error::Unimplemented(method.to_owned())),
         }
     }
 
     /// Remembers that the entity was given its variant, if that is what the analysis reads.
-    fn expose(&self, decision: &Decision, now_ms: i64) {
+    fn expose(&self, decision: &Decision, attributes: &BTreeMap<String, AttributeValue>, now_ms: i64) {
         if decision.randomized && decision.experiment.measured {
-            self.memory.expose(decision, now_ms);
+            self.memory.expose(decision, attributes, now_ms);
         }
     }
 

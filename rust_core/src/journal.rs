@@ -7,6 +7,7 @@
 
 mod acknowledgement;
 mod assigned;
+mod attributes;
 pub mod frame;
 mod queue;
 pub mod rows;
@@ -14,4 +15,6 @@ mod size;
 
 pub use acknowledgement::Acknowledgement;
 pub use assigned::ArmRef;
+pub(crate) use attributes::AttributeColumns;
+pub use attributes::Attributes;
 pub use queue::{DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket, Waiting};

@@ -13,8 +13,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod comoments;
 pub mod decide;
 pub mod error;
+pub mod export;
 pub mod handle;
 pub mod hash;
 pub mod journal;
@@ -24,6 +26,7 @@ pub mod proto;
 #[cfg(feature = "python")]
 mod python;
 pub mod seen;
+pub mod sketch;
 pub mod snapshot;
 pub mod split;
 pub mod status;

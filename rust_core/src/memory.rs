@@ -3,7 +3,7 @@
 //! A Record's way: queued, framed, made durable by the caller, folded here, answered. A decision's
 //! exposure goes the same way without anyone waiting, and not at all once it is known to be there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -14,11 +14,15 @@ use crate::decide::Decision;
 use crate::error::Error;
 use crate::journal::frame::{self, FrameError};
 use crate::journal::rows::ExposureRows;
-use crate::journal::{Acknowledgement, ArmRef, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket};
+use crate::journal::{
+    Acknowledgement, ArmRef, Attributes, DEFAULT_LIMIT_BYTES, PendingFrame, Queue, QueueError, Take, Ticket,
+};
+use crate::proto::storage::v1::control::Action;
 use crate::proto::storage::v1::journal_entry::Kind;
-use crate::proto::storage::v1::{Batch, Control, IterationTally, JournalFrame};
+use crate::proto::storage::v1::{Batch, Breakdown, Control, Forgotten, IterationTally, JournalFrame, JournalTally};
+use crate::proto::v1::AttributeValue;
 use crate::seen::Seen;
-use crate::tally::{Applied, EntryResult, First, FoldError, Key, Purpose, Tally};
+use crate::tally::{Applied, CheckpointError, EntryResult, First, FoldError, Found, Key, Purpose, Tally};
 
 /// Slots of the hint at exposures already folded: 2^20 of 8 bytes.
 const SEEN_BITS: u32 = 20;
@@ -50,6 +54,8 @@ pub struct Memory {
     time_ms: AtomicI64,
     oldest_request_ms: AtomicI64,
     dropped_exposures: AtomicU64,
+    held: AtomicBool,
+    rejected_items: AtomicU64,
     failed: AtomicBool,
     fault: OnceLock<String>,
 }
@@ -68,6 +74,8 @@ impl Memory {
             time_ms: AtomicI64::new(0),
             oldest_request_ms: AtomicI64::new(i64::MIN),
             dropped_exposures: AtomicU64::new(0),
+            held: AtomicBool::new(false),
+            rejected_items: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             fault: OnceLock::new(),
         }
@@ -76,8 +84,11 @@ impl Memory {
     /// Queues a checked batch, which has rows; `commit` gives the answer.
     ///
     /// # Errors
-    /// If the queue is full or takes no more.
+    /// If the queue is full or takes no more, or while it is held.
     pub fn record(&self, batch: Batch, acknowledgement: Acknowledgement) -> Result<Ticket, Error> {
+        if self.held.load(Ordering::Relaxed) {
+            return Err(Error::JournalUnavailable);
+        }
         // Held across the push, so that the commit cannot come before the entry.
         let mut waiting = lock(&self.waiting);
         let ticket = self.queue.push_batch(batch).map_err(|error| self.refusal(error))?;
@@ -85,10 +96,16 @@ impl Memory {
         Ok(ticket)
     }
 
-    /// Queues the exposure of a decision, unless it is known to be in the journal.
+    /// Counts items of a Record that were refused while the others were taken.
+    pub fn reject(&self, items: u64) {
+        self.rejected_items.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Queues the exposure of a decision, unless it is known to be in the journal, with those of the
+    /// `attributes` sent that the experiment reads.
     ///
     /// Assign never waits: an exposure that finds the queue full is dropped and counted.
-    pub fn expose(&self, decision: &Decision, now_ms: i64) {
+    pub fn expose(&self, decision: &Decision, attributes: &BTreeMap<String, AttributeValue>, now_ms: i64) {
         let experiment = decision.experiment;
         let fingerprint =
             self.fingerprint(&experiment.namespace, &experiment.id, experiment.iteration, decision.entity_id);
@@ -102,7 +119,8 @@ impl Memory {
             variant_id: decision.variant_id(),
             reason: decision.reason,
         };
-        if self.queue.push_exposure(&experiment.namespace, &arm, decision.entity_id, now_ms).is_err() {
+        let attributes = Attributes::select(attributes, &experiment.covariates, &experiment.dimensions);
+        if self.queue.push_exposure(&experiment.namespace, &arm, decision.entity_id, &attributes, now_ms).is_err() {
             self.dropped_exposures.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -113,6 +131,33 @@ impl Memory {
     /// If the queue takes no more.
     pub fn control(&self, control: Control) -> Result<Ticket, Error> {
         self.queue.push_control(control).map_err(|error| self.refusal(error))
+    }
+
+    /// Queues that nothing may be known of an entity any more.
+    ///
+    /// # Errors
+    /// If the queue takes no more.
+    pub fn forget(&self, namespace: &str, entity_id: &str, now_ms: i64) -> Result<Ticket, Error> {
+        let key = Tally::entity_key(&self.key, namespace, entity_id);
+        self.control(Control {
+            namespace: namespace.to_owned(),
+            time_ms: now_ms,
+            action: Some(Action::Forgotten(Forgotten { key })),
+            ..Control::default()
+        })
+    }
+
+    /// Queues a frame without entries if a window closes by `now_ms` and nothing else says that it is
+    /// so late; whether it did.
+    pub fn tick(&self, now_ms: i64) -> bool {
+        let due = lock(&self.tally).next_due_ms();
+        due.is_some_and(|due| due <= now_ms) && self.queue.push_time(now_ms)
+    }
+
+    /// Refuses batches as long as `held`: there is hardly any room for them, or the journal is not yet
+    /// read.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     /// Waits until something is to be written and takes it.
@@ -138,6 +183,7 @@ impl Memory {
         let answers = taken.waiting.iter().map(|who| {
             let answer = match (waiting.remove(&who.ticket), applied.entries.get(who.entry)) {
                 (None, _) => Ok(Vec::new()),
+                (Some(_), Some(EntryResult::Quarantined(_))) => Err(Error::Uncounted { position }),
                 (Some(waiter), Some(EntryResult::TooOld { oldest_ms })) => Err(waiter.too_old(*oldest_ms)),
                 (Some(waiter), Some(EntryResult::Repeat(first))) => {
                     Ok(waiter.repeat(signed(first.position), accepted(first)))
@@ -172,6 +218,26 @@ impl Memory {
         Ok(())
     }
 
+    /// Position and bytes of one part of the tally; `None` if there is no such part.
+    #[must_use]
+    pub fn checkpoint(&self, part: usize) -> Option<(u64, Vec<u8>)> {
+        // Encoding takes longer than copying, and nobody waits for it.
+        let copied = lock(&self.tally).part(part)?;
+        Some((copied.position(), copied.encode()))
+    }
+
+    /// Takes over parts that [`Memory::checkpoint`] gave, before the first frame: the position behind
+    /// which frames are to be replayed, and what could not be used.
+    #[must_use]
+    pub fn restore(&self, stored: Vec<Vec<Bytes>>) -> (u64, Vec<(usize, CheckpointError)>) {
+        let mut found = Found::new(stored);
+        let mut tally = lock(&self.tally);
+        let position = tally.restore(&mut found);
+        self.publish(&tally);
+        self.queue.not_before(tally.time_ms());
+        (position, found.refused)
+    }
+
     /// Refuses whatever else comes; what waits can still be taken.
     pub fn close(&self) {
         self.queue.close();
@@ -201,6 +267,12 @@ impl Memory {
         self.dropped_exposures.load(Ordering::Relaxed)
     }
 
+    /// Items of Record that were refused since the start.
+    #[must_use]
+    pub fn rejected_items(&self) -> u64 {
+        self.rejected_items.load(Ordering::Relaxed)
+    }
+
     /// Earliest time of a request id whose repeat would be recognised.
     #[must_use]
     pub fn oldest_request_ms(&self) -> i64 {
@@ -211,6 +283,24 @@ impl Memory {
     #[must_use]
     pub fn iteration(&self, namespace: &str, experiment_id: &str, iteration: i64) -> Option<IterationTally> {
         lock(&self.tally).iteration(namespace, experiment_id, iteration)
+    }
+
+    /// An iteration by the values of one dimension; `None` if the journal does not know either.
+    #[must_use]
+    pub fn breakdown(
+        &self,
+        namespace: &str,
+        experiment_id: &str,
+        iteration: i64,
+        dimension: &str,
+    ) -> Option<Breakdown> {
+        lock(&self.tally).breakdown(namespace, experiment_id, iteration, dimension)
+    }
+
+    /// What was counted of the whole journal.
+    #[must_use]
+    pub fn journal(&self) -> JournalTally {
+        lock(&self.tally).journal()
     }
 
     /// Every iteration that the journal knows: namespace, experiment, iteration, whether it stopped.
@@ -224,10 +314,14 @@ impl Memory {
     fn apply(&self, position: u64, frame: &JournalFrame) -> Result<Applied, FoldError> {
         let mut tally = lock(&self.tally);
         let applied = tally.apply(position, frame)?;
+        self.publish(&tally);
+        Ok(applied)
+    }
+
+    fn publish(&self, tally: &Tally) {
         self.oldest_request_ms.store(tally.oldest_request_ms(), Ordering::Release);
         self.time_ms.store(tally.time_ms(), Ordering::Release);
         self.position.store(signed(tally.position()), Ordering::Release);
-        Ok(applied)
     }
 
     fn refusal(&self, error: QueueError) -> Error {

@@ -4,7 +4,7 @@
 //! spread. Held by the tests below against the certified values of NIST `StRD` `NumAcc1` to `NumAcc4`.
 
 /// A replacement whose squared step is so many times what remains has eaten the digits of `m2`.
-const CANCELLED: f64 = 1e6;
+pub(crate) const CANCELLED: f64 = 1e6;
 
 /// Moments of `n` numbers; mergeable.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,6 +25,12 @@ pub enum Precision {
 }
 
 impl Moments {
+    /// What [`Moments::n`], [`Moments::mean`] and [`Moments::m2`] gave.
+    #[must_use]
+    pub fn from_parts(n: u64, mean: f64, m2: f64) -> Self {
+        Self { n, mean, m2 }
+    }
+
     /// How many numbers.
     #[must_use]
     pub fn n(&self) -> u64 {
@@ -95,7 +101,7 @@ impl Moments {
 
 /// Exact below 2^53, which no count of entities reaches.
 #[allow(clippy::cast_precision_loss)]
-fn count(n: u64) -> f64 {
+pub(crate) fn count(n: u64) -> f64 {
     n as f64
 }
 

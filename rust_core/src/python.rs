@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
@@ -13,16 +14,18 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error::{Error, Violation};
+use crate::export;
 use crate::handle::{Answer, Handler};
 use crate::journal::{PendingFrame, Take};
 use crate::memory::Memory;
-use crate::proto::storage::v1::Control;
+use crate::proto::storage::v1::{Arm, Control, JournalFrame};
 use crate::proto::v1;
 use crate::snapshot::Snapshot;
 use crate::snapshot::allocation as allocations;
 use crate::snapshot::canonical::canonical;
 use crate::snapshot::rules;
 use crate::status::WireStatus;
+use crate::tally::PARTS;
 
 create_exception!(klero._core, StatusError, PyException, "A refused call: code, message, encoded google.rpc.Status.");
 create_exception!(klero._core, InvalidDefinitionError, PyException, "Broken rules: a list of (path, description).");
@@ -187,6 +190,30 @@ impl Core {
         py.detach(|| self.memory.replay(position, crc, body.into())).map_err(value_error)
     }
 
+    fn tick(&self, py: Python<'_>, now_ms: i64) -> bool {
+        py.detach(|| self.memory.tick(now_ms))
+    }
+
+    fn forget(&self, namespace: &str, entity_id: &str, now_ms: i64) -> PyResult<u64> {
+        Ok(self.memory.forget(namespace, entity_id, now_ms)?.0)
+    }
+
+    fn hold(&self, held: bool) {
+        self.memory.hold(held);
+    }
+
+    fn checkpoint<'py>(&self, py: Python<'py>, part: usize) -> PyResult<(u64, Bound<'py, PyBytes>)> {
+        let found = py.detach(|| self.memory.checkpoint(part));
+        let (position, bytes) = found.ok_or_else(|| PyValueError::new_err("no such part"))?;
+        Ok((position, PyBytes::new(py, &bytes)))
+    }
+
+    fn restore(&self, py: Python<'_>, parts: Vec<Vec<Vec<u8>>>) -> (u64, Vec<(usize, String)>) {
+        let stored = parts.into_iter().map(|of| of.into_iter().map(Bytes::from).collect()).collect();
+        let (position, refused) = py.detach(|| self.memory.restore(stored));
+        (position, refused.into_iter().map(|(part, error)| (part, error.to_string())).collect())
+    }
+
     fn close(&self) {
         self.memory.close();
     }
@@ -207,6 +234,11 @@ impl Core {
     }
 
     #[getter]
+    fn rejected_items(&self) -> u64 {
+        self.memory.rejected_items()
+    }
+
+    #[getter]
     fn dropped_exposures(&self) -> u64 {
         self.memory.dropped_exposures()
     }
@@ -222,9 +254,98 @@ impl Core {
         Some(PyBytes::new(py, &tally.encode_to_vec()))
     }
 
+    fn breakdown<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: &str,
+        experiment_id: &str,
+        iteration: i64,
+        dimension: &str,
+    ) -> Option<Bound<'py, PyBytes>> {
+        let found = py.detach(|| self.memory.breakdown(namespace, experiment_id, iteration, dimension))?;
+        Some(PyBytes::new(py, &found.encode_to_vec()))
+    }
+
+    fn journal_tally<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &py.detach(|| self.memory.journal().encode_to_vec()))
+    }
+
     fn iterations(&self) -> Vec<(String, String, i64, bool)> {
         self.memory.iterations()
     }
+}
+
+/// Entities that the frame says to forget.
+#[pyfunction]
+fn forgotten(body: &[u8]) -> PyResult<Vec<(String, u64)>> {
+    Ok(export::forgotten(&JournalFrame::decode(body).map_err(value_error)?))
+}
+
+/// Rows of a journal.
+#[pyclass(frozen, module = "klero._core")]
+struct Exporter(Mutex<export::Exporter>);
+
+type ExposureRow = (String, String, i64, i64, String, String, String, i64, String, &'static str, String);
+type OutcomeRow = (String, String, String, String, f64, i64, String, String, String, String, i64, bool);
+
+#[pymethods]
+impl Exporter {
+    #[new]
+    fn new(secret: [u8; 16], forgotten: Vec<(String, u64, u64)>) -> Self {
+        Self(Mutex::new(export::Exporter::new(secret, forgotten)))
+    }
+
+    fn apply(
+        &self,
+        py: Python<'_>,
+        position: u64,
+        crc: u32,
+        body: Vec<u8>,
+    ) -> PyResult<(Vec<ExposureRow>, Vec<OutcomeRow>)> {
+        let rows = py.detach(|| {
+            let mut exporter = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            exporter.apply(position, crc, body.into())
+        });
+        let export::Rows { exposures, outcomes } = rows.map_err(value_error)?;
+        Ok((exposures.into_iter().map(exposure_row).collect(), outcomes.into_iter().map(outcome_row).collect()))
+    }
+}
+
+fn exposure_row(of: export::Exposed) -> ExposureRow {
+    let (reason, attributes) = (export::reason_word(&of.arm), serde_json::json!(of.attributes).to_string());
+    let Arm { experiment_id, iteration, epoch, variant_id, .. } = of.arm;
+    (
+        of.namespace,
+        experiment_id,
+        iteration,
+        epoch,
+        variant_id,
+        of.entity_type,
+        of.entity_id,
+        of.occurred_at_ms,
+        reason,
+        of.status.word(),
+        attributes,
+    )
+}
+
+fn outcome_row(of: export::Happened) -> OutcomeRow {
+    let target = of.target.unwrap_or_default();
+    let entities = if of.entities.is_empty() { String::new() } else { serde_json::json!(of.entities).to_string() };
+    (
+        of.namespace,
+        of.entity_id,
+        entities,
+        of.event,
+        of.value,
+        of.occurred_at_ms,
+        of.event_id,
+        of.supersedes,
+        target.experiment_id,
+        target.variant_id,
+        target.iteration,
+        of.matched,
+    )
 }
 
 /// The exports of `klero._core`, described in `service/klero/_core.pyi`.
@@ -234,6 +355,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("InvalidDefinitionError", module.py().get_type::<InvalidDefinitionError>())?;
     module.add_function(wrap_pyfunction!(admit, module)?)?;
     module.add_function(wrap_pyfunction!(allocation, module)?)?;
+    module.add("CHECKPOINT_PARTS", PARTS)?;
+    module.add_function(wrap_pyfunction!(forgotten, module)?)?;
+    module.add_class::<Exporter>()?;
     module.add_class::<Frame>()?;
     module.add_class::<Core>()
 }

@@ -8,17 +8,20 @@
 //! - [`unserved`]: the table of what this version does not serve
 //! - [`allocation`](allocation::allocation): weights in force from what the author wrote
 //! - [`experiment`]: the compiled form
+//! - `events`: what metrics allow outcomes to be
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub mod allocation;
 pub mod canonical;
+mod events;
 pub mod experiment;
 pub mod rules;
 pub mod unserved;
 
 use crate::error::{Error, Violation};
 use crate::proto::v1;
+pub(crate) use events::EventReaders;
 use experiment::CompiledExperiment;
 
 /// What an empty namespace stands for.
@@ -39,6 +42,8 @@ struct Namespace {
     experiments: HashMap<String, CompiledExperiment>,
     /// Ids in order, for batches that name none.
     ids: Vec<String>,
+    /// Of events of which something is refused.
+    readers: BTreeMap<String, EventReaders>,
 }
 
 impl Snapshot {
@@ -54,6 +59,7 @@ impl Snapshot {
             match CompiledExperiment::compile(definition, message.revision) {
                 Ok(compiled) => {
                     let namespace = namespaces.entry(compiled.namespace().to_owned()).or_default();
+                    events::add(&mut namespace.readers, definition);
                     namespace.ids.push(compiled.id().to_owned());
                     namespace.experiments.insert(compiled.id().to_owned(), compiled);
                 }
@@ -69,6 +75,7 @@ impl Snapshot {
         for namespace in namespaces.values_mut() {
             namespace.ids.sort_unstable();
             namespace.ids.dedup();
+            events::finish(&mut namespace.readers);
         }
         Ok(Self { generation: message.generation, revision: message.revision, namespaces })
     }
@@ -98,6 +105,11 @@ impl Snapshot {
             .get(or_default(namespace))
             .into_iter()
             .flat_map(|found| found.ids.iter().filter_map(|id| found.experiments.get(id)))
+    }
+
+    /// What metrics of the namespace say of an event's outcomes; `None` if they take everything.
+    pub(crate) fn readers(&self, namespace: &str, event: &str) -> Option<&EventReaders> {
+        self.namespaces.get(or_default(namespace))?.readers.get(event)
     }
 
     /// The error for an experiment that is not there, with the nearest id that is.

@@ -19,6 +19,7 @@ pub enum Code {
     ResourceExhausted = 8,
     FailedPrecondition = 9,
     Unimplemented = 12,
+    Internal = 13,
     Unavailable = 14,
 }
 
@@ -137,6 +138,9 @@ fn row(error: &Error) -> Row {
             (Code::ResourceExhausted, ErrorReason::Overloaded, vec![("queue", (*queue).to_owned())])
         }
         Error::JournalUnavailable => (Code::Unavailable, ErrorReason::JournalUnavailable, vec![]),
+        Error::Uncounted { position } => {
+            (Code::Internal, ErrorReason::Internal, vec![("log_id", format!("frame-{position}"))])
+        }
         Error::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown, vec![]),
         Error::Unimplemented(method) => {
             (Code::Unimplemented, ErrorReason::Unimplemented, vec![("method", method.clone())])

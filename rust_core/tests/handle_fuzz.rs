@@ -7,30 +7,34 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use klero_core::handle::{Answer, Handler};
-use klero_core::journal::{PendingFrame, Take};
+use klero_core::journal::{PendingFrame, Take, frame};
 use klero_core::memory::Memory;
 use klero_core::proto::storage::v1::control::Action;
 use klero_core::proto::storage::v1::{Control, MeasurementPlan, MetricPlan};
 use klero_core::proto::v1::{
-    AssignRequest, AssignmentSource, AttributeValue, BatchAssignRequest, Context, Experiment, ExperimentStatus,
-    ExperimentType, Exposure, GetVariantRequest, IsEnabledRequest, Metric, MetricGoal, MetricType, Outcome,
-    RecordRequest, RecordResponse, Snapshot, Variant, attribute_value,
+    Aggregation, AnalysisPlan, AssignRequest, AssignmentSource, AttributeValue, BatchAssignRequest, Context,
+    Experiment, ExperimentStatus, ExperimentType, Exposure, GetVariantRequest, IsEnabledRequest, Metric, MetricGoal,
+    MetricType, MissingPolicy, Outcome, RecordRequest, RecordResponse, Snapshot, StringList, Variant,
+    attribute_value::Kind,
 };
 use klero_core::snapshot;
 use klero_core::snapshot::canonical::canonical;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use prost::Message;
-use prost_types::Timestamp;
+use prost_types::{Duration, Timestamp};
 use uuid::Uuid;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 const METHODS: [&str; 5] = ["Assign", "BatchAssign", "IsEnabled", "GetVariant", "Record"];
 const EXPERIMENTS: [(&str, AssignmentSource); 2] =
     [("inner", AssignmentSource::Klero), ("outer", AssignmentSource::External)];
+const COVARIATES: [&str; 2] = ["a", "b"];
+/// One is a covariate too.
+const DIMENSIONS: [&str; 2] = ["b", "c"];
+const WINDOW: Duration = Duration { seconds: 3600, nanos: 0 };
 
 fn definition(id: &str, source: AssignmentSource) -> Experiment {
     let variant = |id: &str| Variant { id: id.to_owned(), ..Variant::default() };
@@ -48,13 +52,29 @@ fn definition(id: &str, source: AssignmentSource) -> Experiment {
         assignment_source: source.into(),
         control: Some(variant("a")),
         variants: vec![variant("b")],
-        metrics: vec![Metric {
-            name: "cost".to_owned(),
-            r#type: MetricType::Continuous.into(),
-            goal: MetricGoal::Decrease.into(),
-            primary: true,
-            ..Metric::default()
-        }],
+        metrics: vec![
+            Metric {
+                name: "cost".to_owned(),
+                r#type: MetricType::Continuous.into(),
+                goal: MetricGoal::Decrease.into(),
+                primary: true,
+                lower_bound: Some(-5.0),
+                upper_bound: Some(5.0),
+                window: Some(WINDOW),
+                covariates: COVARIATES.map(str::to_owned).to_vec(),
+                ..Metric::default()
+            },
+            Metric {
+                name: "worst".to_owned(),
+                r#type: MetricType::Continuous.into(),
+                aggregation: Aggregation::Max.into(),
+                ..Metric::default()
+            },
+        ],
+        analysis_plan: Some(AnalysisPlan {
+            dimensions: DIMENSIONS.map(str::to_owned).to_vec(),
+            ..AnalysisPlan::default()
+        }),
         ..Experiment::default()
     })
 }
@@ -64,7 +84,13 @@ fn started(experiment_id: &str) -> Control {
         name: "cost".to_owned(),
         event: "cost".to_owned(),
         r#type: MetricType::Continuous.into(),
-        aggregation: klero_core::proto::v1::Aggregation::Sum.into(),
+        aggregation: Aggregation::Sum.into(),
+        window_ms: WINDOW.seconds * 1000,
+        missing: MissingPolicy::Zero.into(),
+        lower_bound: Some(-5.0),
+        upper_bound: Some(5.0),
+        covariates: vec![0, 1],
+        ..MetricPlan::default()
     };
     Control {
         namespace: "default".to_owned(),
@@ -74,6 +100,8 @@ fn started(experiment_id: &str) -> Control {
         action: Some(Action::Started(MeasurementPlan {
             variant_ids: vec!["a".to_owned(), "b".to_owned()],
             metrics: vec![cost],
+            covariates: COVARIATES.map(str::to_owned).to_vec(),
+            dimensions: DIMENSIONS.map(str::to_owned).to_vec(),
             ..MeasurementPlan::default()
         })),
     }
@@ -102,7 +130,7 @@ impl Node {
     /// Writes all that waits; the answer of the last ticket.
     fn write(&mut self) -> Option<Vec<u8>> {
         let mut last = None;
-        while let Take::Frame(frame) = self.memory.take(Duration::ZERO) {
+        while let Take::Frame(frame) = self.memory.take(std::time::Duration::ZERO) {
             last = self.commit(&frame).or(last);
         }
         last
@@ -113,6 +141,8 @@ impl Node {
         let answers = self.memory.commit(frame, self.position);
         assert_eq!(None, self.memory.fault(), "what was taken can be folded");
         let encoded = &frame.encoded;
+        let decoded = frame::decode(encoded.bytes.clone().into(), encoded.crc).expect("and read again");
+        assert_eq!(frame.frame, decoded);
         self.replayed.replay(self.position, encoded.crc, encoded.bytes.clone().into()).expect("and folded again");
         answers.into_iter().last().map(|(_, answer)| answer.expect("no request id is old here"))
     }
@@ -161,8 +191,15 @@ fn time() -> impl Strategy<Value = Option<Timestamp>> {
 }
 
 fn attributes() -> impl Strategy<Value = BTreeMap<String, AttributeValue>> {
-    let value = number().prop_map(|number| AttributeValue { kind: Some(attribute_value::Kind::DoubleValue(number)) });
-    prop::collection::btree_map("[a-c]", value, 0..3)
+    let kind = prop_oneof![
+        4 => number().prop_map(Kind::DoubleValue),
+        2 => any::<i64>().prop_map(Kind::IntValue),
+        2 => any::<bool>().prop_map(Kind::BoolValue),
+        4 => name(&["de", "fr", ""]).prop_map(Kind::StringValue),
+        1 => prop::collection::vec("[a-c]", 0..3).prop_map(|values| Kind::ListValue(StringList { values })),
+    ];
+    let value = prop::option::weighted(0.9, kind).prop_map(|kind| AttributeValue { kind });
+    prop::collection::btree_map("[a-d]", value, 0..4)
 }
 
 prop_compose! {
@@ -187,17 +224,18 @@ prop_compose! {
 prop_compose! {
     fn outcome()(
         entity_id in name(&["u1", "u2", ""]),
-        event in name(&["cost", "other", "a\nb"]),
+        event in name(&["cost", "worst", "other", "a\nb"]),
         value in prop::option::of(number()),
         occurred_at in time(),
         entities in entities(),
         target in prop::option::weighted(0.3, (name(&["inner", "outer"]), name(&["a", "b"]))),
-        event_id in prop::option::weighted(0.1, Just("e".to_owned())),
+        event_id in prop::option::weighted(0.5, name(&["e1", "e2", "e3"])),
+        supersedes in prop::option::weighted(0.3, name(&["e1", "e2", "e3"])),
     ) -> Outcome {
         let (experiment_id, variant_id) = target.unwrap_or_default();
-        let event_id = event_id.unwrap_or_default();
+        let (event_id, supersedes) = (event_id.unwrap_or_default(), supersedes.unwrap_or_default());
         Outcome {
-            entity_id, event, value, occurred_at, entities, experiment_id, variant_id, event_id,
+            entity_id, event, value, occurred_at, entities, experiment_id, variant_id, event_id, supersedes,
             ..Outcome::default()
         }
     }

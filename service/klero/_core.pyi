@@ -137,14 +137,15 @@ class Core:
             ValueError: There is no such part.
         """
 
-    def restore(self, parts: list[list[bytes]]) -> int:
+    def restore(self, parts: list[list[bytes]]) -> tuple[int, list[tuple[int, str]]]:
         """Take over what `checkpoint` gave; to be called before the first frame.
 
         Args:
             parts: What there is of each part, newest first; damaged and missing ones are passed over.
 
         Returns:
-            The position behind which frames are to be replayed; 0 if nothing could be used.
+            The position behind which frames are to be replayed, 0 if nothing could be used; and of what could not
+            be used, the part and why.
         """
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from klero import _core
 from klero.errors import EncodedError, FieldViolation, InvalidFieldError
-from klero.storage.v1.tally_pb2 import IterationTally
+from klero.storage.v1.tally_pb2 import Breakdown, IterationTally, JournalTally
 from klero.v1.experiment_pb2 import Allocation, Experiment
 from klero.v1.experiment_service_pb2 import Warning as DefinitionWarning
 
@@ -286,6 +286,20 @@ class Engine:
         """What was counted of an iteration; None if the journal does not know it."""
         tally = self._core.tally(namespace, experiment_id, iteration)
         return None if tally is None else IterationTally.FromString(tally)
+
+    def breakdown(self, namespace: str, experiment_id: str, iteration: int, dimension: str) -> Breakdown | None:
+        """What was counted of an iteration by an attribute; None if the journal does not know either of them."""
+        breakdown = self._core.breakdown(namespace, experiment_id, iteration, dimension)
+        return None if breakdown is None else Breakdown.FromString(breakdown)
+
+    def journal_tally(self) -> JournalTally:
+        """What was counted of the whole journal."""
+        return JournalTally.FromString(self._core.journal_tally())
+
+    @property
+    def rejected_items(self) -> int:
+        """Items of Record that were refused since the start."""
+        return self._core.rejected_items
 
     def iterations(self) -> list[IterationState]:
         """Every iteration that the journal knows."""

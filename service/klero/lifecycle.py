@@ -10,25 +10,40 @@ from typing import TYPE_CHECKING
 
 from klero.errors import EtagMismatchError, IllegalTransitionError, VariantNotFoundError
 from klero.storage.v1.journal_pb2 import Control, MeasurementPlan, MetricPlan, Stopped
-from klero.v1.experiment_pb2 import Aggregation, Experiment, ExperimentStatus
+from klero.v1.experiment_pb2 import (
+    Aggregation,
+    Experiment,
+    ExperimentStatus,
+    MetricGoal,
+    MetricType,
+    MissingPolicy,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from klero.v1.experiment_pb2 import Allocation
+    from klero.v1.experiment_pb2 import Allocation, Metric
 
 DRAFT = ExperimentStatus.EXPERIMENT_STATUS_DRAFT
 RUNNING = ExperimentStatus.EXPERIMENT_STATUS_RUNNING
 PAUSED = ExperimentStatus.EXPERIMENT_STATUS_PAUSED
+DRAINING = ExperimentStatus.EXPERIMENT_STATUS_DRAINING
 SCHEDULED = ExperimentStatus.EXPERIMENT_STATUS_SCHEDULED
 STOPPED = ExperimentStatus.EXPERIMENT_STATUS_STOPPED
 ROLLED_BACK = ExperimentStatus.EXPERIMENT_STATUS_ROLLED_BACK
 
+DRAINED = "drained"
+"""The controller's action when the last window has closed."""
+
 ALLOWED = {
     "StartExperiment": (DRAFT, STOPPED, ROLLED_BACK),
     "StopExperiment": (SCHEDULED, RUNNING, PAUSED),
+    DRAINED: (DRAINING,),
 }
-"""From which statuses a method may be called."""
+"""From which statuses a method may be called, or the controller may act."""
+
+ALLOWED_IMMEDIATE = {"StopExperiment": (DRAINING,)}
+"""From which more statuses, if the request says `immediate`."""
 
 
 def status_name(status: ExperimentStatus.ValueType) -> str:
@@ -47,6 +62,7 @@ def draft(definition: Experiment, *, now: Timestamp) -> Experiment:
     created.ClearField("allocation")
     created.ClearField("status_reason")
     created.ClearField("shipped_variant_id")
+    created.ClearField("closed_early")
     if created.HasField("analysis_plan"):
         created.analysis_plan.ClearField("frozen_at")
         created.analysis_plan.ClearField("digest")
@@ -70,6 +86,7 @@ def start(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Expe
     started.updated_at.CopyFrom(now)
     started.ClearField("ended_at")
     started.ClearField("shipped_variant_id")
+    started.ClearField("closed_early")
     started.status_reason = "started" if started.iteration == 1 else f"started again, iteration {started.iteration}"
     started.allocation.CopyFrom(allocation)
     started.allocation.epoch = 1
@@ -80,25 +97,51 @@ def start(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Expe
     return started
 
 
-def stop(stored: Experiment, *, ship_variant_id: str, now: Timestamp) -> Experiment:
+def stop(stored: Experiment, *, ship_variant_id: str, now: Timestamp, immediate: bool = False) -> Experiment:
     """End the iteration; everyone gets `ship_variant_id`, or the control if it is empty.
 
-    Metrics have no window, so no outcome is still to come and the results are final at once.
+    What was begun with a variant is still coming in while a window is open: the experiment drains
+    until the last one has closed, unless `immediate` closes them, which also ends the draining. What
+    a draining experiment ships stays if `ship_variant_id` is empty.
 
     Raises:
         IllegalTransitionError: The status does not allow it.
         VariantNotFoundError: There is no such variant to ship.
     """
-    _require("StopExperiment", stored)
+    _require("StopExperiment", stored, immediate=immediate)
     variants = {variant.id for variant in (stored.control, *stored.variants)}
     if ship_variant_id and ship_variant_id not in variants:
         raise VariantNotFoundError(namespace=stored.namespace, experiment_id=stored.id, variant_id=ship_variant_id)
     stopped = _copy(stored)
-    stopped.status = STOPPED
-    stopped.ended_at.CopyFrom(now)
     stopped.updated_at.CopyFrom(now)
-    stopped.shipped_variant_id = ship_variant_id
-    stopped.status_reason = f"stopped, everyone gets `{ship_variant_id or stored.control.id}`"
+    if stored.status != DRAINING:
+        stopped.ended_at.CopyFrom(now)
+    if stored.status != DRAINING or ship_variant_id:
+        stopped.shipped_variant_id = ship_variant_id
+    everyone = f"everyone gets `{stopped.shipped_variant_id or stored.control.id}`"
+    windows = stored.iteration > 0 and any(metric.HasField("window") for metric in stored.metrics)
+    if windows and not immediate:
+        stopped.status = DRAINING
+        stopped.status_reason = f"draining until the last window has closed, {everyone}"
+        return stopped
+    stopped.status = STOPPED
+    stopped.closed_early = windows
+    stopped.status_reason = f"stopped with open windows left out, {everyone}" if windows else f"stopped, {everyone}"
+    return stopped
+
+
+def drained(stored: Experiment, *, now: Timestamp) -> Experiment:
+    """End the draining, because the last window has closed: results are final.
+
+    Raises:
+        IllegalTransitionError: It does not drain any more.
+    """
+    _require(DRAINED, stored)
+    stopped = _copy(stored)
+    stopped.status = STOPPED
+    stopped.updated_at.CopyFrom(now)
+    everyone = stored.shipped_variant_id or stored.control.id
+    stopped.status_reason = f"stopped and every window has closed, everyone gets `{everyone}`"
     return stopped
 
 
@@ -115,14 +158,17 @@ def check_etag(stored: Experiment, etag: str) -> None:
 
 
 def controls(experiment: Experiment) -> list[Control]:
-    """What the journal must know of the latest iteration: its plan and, once it ended, its end."""
+    """What the journal must know of the latest iteration: its plan and, once it ended, its end.
+
+    An end without open windows takes the place of the end before it, which left them open.
+    """
     if experiment.iteration == 0:
         return []
     found = [_control(experiment, experiment.started_at)]
     found[0].started.CopyFrom(_measurement_plan(experiment))
     if experiment.HasField("ended_at"):
         ended = _control(experiment, experiment.ended_at)
-        ended.stopped.CopyFrom(Stopped())
+        ended.stopped.CopyFrom(Stopped(immediate=experiment.closed_early))
         found.append(ended)
     return found
 
@@ -148,19 +194,49 @@ def _control(experiment: Experiment, time: Timestamp) -> Control:
 
 
 def _measurement_plan(experiment: Experiment) -> MeasurementPlan:
+    covariates = sorted({name for metric in experiment.metrics for name in metric.covariates})
     return MeasurementPlan(
         entity_type=experiment.entity_type,
         variant_ids=[variant.id for variant in (experiment.control, *experiment.variants)],
-        metrics=[
-            MetricPlan(
-                name=metric.name,
-                event=metric.event or metric.name,
-                type=metric.type,
-                aggregation=metric.aggregation or Aggregation.AGGREGATION_SUM,
-            )
-            for metric in experiment.metrics
-        ],
+        metrics=[_metric_plan(metric, covariates) for metric in experiment.metrics],
+        covariates=covariates,
+        dimensions=experiment.analysis_plan.dimensions,
     )
+
+
+def _metric_plan(metric: Metric, covariates: list[str]) -> MetricPlan:
+    plan = MetricPlan(
+        name=metric.name,
+        event=metric.event or metric.name,
+        type=metric.type,
+        aggregation=metric.aggregation or Aggregation.AGGREGATION_SUM,
+        denominator_event=metric.denominator_event,
+        window_ms=metric.window.ToMilliseconds(),
+        missing=metric.missing or _missing(metric),
+        covariates=[covariates.index(name) for name in metric.covariates],
+    )
+    if plan.missing == MissingPolicy.MISSING_POLICY_FAIL:
+        increase = metric.goal == MetricGoal.METRIC_GOAL_INCREASE
+        plan.fail_value = metric.lower_bound if increase else metric.upper_bound
+    if metric.HasField("cap"):
+        plan.cap = metric.cap
+    if metric.HasField("lower_bound"):
+        plan.lower_bound = metric.lower_bound
+    if metric.HasField("upper_bound"):
+        plan.upper_bound = metric.upper_bound
+    return plan
+
+
+def _missing(metric: Metric) -> MissingPolicy.ValueType:
+    """What an entity without outcome counts as where the author did not say: 0 where values add up."""
+    adds_up = metric.aggregation in {
+        Aggregation.AGGREGATION_UNSPECIFIED,
+        Aggregation.AGGREGATION_SUM,
+        Aggregation.AGGREGATION_COUNT,
+    }
+    if metric.type != MetricType.METRIC_TYPE_QUANTILE and adds_up:
+        return MissingPolicy.MISSING_POLICY_ZERO
+    return MissingPolicy.MISSING_POLICY_EXCLUDE
 
 
 def _plan_digest(experiment: Experiment) -> str:
@@ -172,15 +248,19 @@ def _plan_digest(experiment: Experiment) -> str:
     return hashlib.sha256(frozen.SerializeToString(deterministic=True)).hexdigest()[:16]
 
 
-def _require(method: str, stored: Experiment) -> None:
-    if stored.status not in ALLOWED[method]:
-        raise IllegalTransitionError(
-            method=method,
-            namespace=stored.namespace,
-            experiment_id=stored.id,
-            status=status_name(stored.status),
-            allowed=", ".join(status_name(status) for status in ALLOWED[method]),
-        )
+def _require(method: str, stored: Experiment, *, immediate: bool = False) -> None:
+    always, if_immediate = ALLOWED[method], ALLOWED_IMMEDIATE.get(method, ())
+    if stored.status in always or (immediate and stored.status in if_immediate):
+        return
+    allowed = [status_name(status) for status in always]
+    allowed += [f"{status_name(status)} with `immediate`" for status in if_immediate]
+    raise IllegalTransitionError(
+        method=method,
+        namespace=stored.namespace,
+        experiment_id=stored.id,
+        status=status_name(stored.status),
+        allowed=", ".join(allowed),
+    )
 
 
 def _copy(experiment: Experiment) -> Experiment:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from klero.analysis.moments import Moments
+from klero.analysis import ratios
+from klero.analysis.moments import Moments, to_proto
 from klero.analysis.options import JudgeOptions
-from klero.analysis.strata import Sample, Stratum
+from klero.analysis.ratios import PairMoments
+from klero.analysis.samples import Sample
+from klero.analysis.strata import Stratum
+from klero.storage.v1 import tally_pb2
 from klero.storage.v1.tally_pb2 import ArmTally, IterationTally, MetricTally
-from klero.v1 import results_pb2
 from klero.v1.experiment_pb2 import AnalysisPlan, Experiment, InferenceMethod, Metric, MetricGoal, MetricType, Variant
 
 if TYPE_CHECKING:
@@ -52,6 +55,14 @@ def moments(data: Sequence[float] | NDArray[np.float64]) -> Moments:
     """Compute moments of raw values by numpy."""
     array = np.asarray(data, dtype=np.float64)
     return Moments(len(array), float(array.mean()), float(((array - array.mean()) ** 2).sum()))
+
+
+def pairs(data: NDArray[np.float64]) -> PairMoments:
+    """Compute moments of raw pairs, numerator first, by numpy; `data` has a row an entity."""
+    centred = data - data.mean(axis=0)
+    products = centred.T @ centred
+    mean_y, mean_z = data.mean(axis=0).tolist()
+    return PairMoments(len(data), mean_y, mean_z, float(products[0, 0]), float(products[0, 1]), float(products[1, 1]))
 
 
 def conversions(converted: int, n: int) -> Sample:
@@ -95,13 +106,37 @@ def definition(
     return experiment
 
 
-def tally(arms: Mapping[tuple[int, str], Mapping[str, Sample]], *, stopped: bool = False) -> IterationTally:
-    """Give the tally of samples by epoch and variant, then by metric."""
-    result = IterationTally(position=10, time_ms=800, stopped=stopped, last_exposure_ms=700, last_outcome_ms=750)
+def tally(
+    arms: Mapping[tuple[int, str], Mapping[str, Sample]],
+    *,
+    stopped: bool = False,
+    settled: Mapping[tuple[int, str], Mapping[str, Sample]] | None = None,
+) -> IterationTally:
+    """Give the tally of samples by epoch and variant, then by metric.
+
+    Args:
+        arms: All entities.
+        stopped: Whether the iteration has ended; without `settled` all its windows are closed then.
+        settled: Those whose window has closed, of the metrics that have one. None: no metric has.
+    """
+    closed = stopped and settled is None
+    result = IterationTally(
+        position=10, time_ms=800, stopped=stopped, closed=closed, last_exposure_ms=700, last_outcome_ms=750
+    )
     for (epoch, variant_id), samples in arms.items():
-        enrolled = next(iter(samples.values())).moments.n
-        arm = ArmTally(epoch=epoch, variant_id=variant_id, enrolled=enrolled)
-        arm.metrics.extend(_metric_tally(name, sample) for name, sample in samples.items())
+        done = (settled or {}).get((epoch, variant_id), {})
+        first, first_done = next(iter(samples.values())), next(iter((done or samples).values()))
+        arm = ArmTally(
+            epoch=epoch,
+            variant_id=variant_id,
+            enrolled=first.n + first.missing,
+            settled=first_done.n + first_done.missing,
+        )
+        for name, sample in samples.items():
+            counted = MetricTally(metric=name, events=sample.events, live=_values(sample))
+            if name in done:
+                counted.settled.CopyFrom(_values(done[name]))
+            arm.metrics.append(counted)
         result.arms.append(arm)
     return result
 
@@ -112,10 +147,39 @@ def visits(counts: Mapping[str, tuple[int, int]], *, stopped: bool = False) -> I
     return tally(arms, stopped=stopped)
 
 
-def _metric_tally(name: str, sample: Sample) -> MetricTally:
-    found = sample.moments
-    message = results_pb2.Moments(n=found.n, terms=["y"], means=[found.mean], comoments=[found.m2])
-    return MetricTally(metric=name, moments=message, events=sample.events, nonzero=sample.converted)
+def filling(
+    live: Mapping[str, tuple[int, int]], settled: Mapping[str, tuple[int, int]], *, stopped: bool = False
+) -> IterationTally:
+    """As `visits`, for a metric with a window: all entities, and those whose window has closed."""
+    all_arms, done = (
+        {(1, variant_id): {"visit": conversions(*count)} for variant_id, count in counts.items()}
+        for counts in (live, settled)
+    )
+    return tally(all_arms, settled=done, stopped=stopped)
+
+
+def _values(sample: Sample) -> tally_pb2.Values:
+    message = tally_pb2.Values(nonzero=sample.converted, missing=sample.missing)
+    if isinstance(sample.values, Moments):
+        message.moments.CopyFrom(to_proto(sample.values))
+    elif isinstance(sample.values, PairMoments):
+        message.moments.CopyFrom(ratios.to_proto(sample.values))
+    return message
+
+
+def sketched(data: NDArray[np.float64], accuracy: float = 0.01) -> tally_pb2.Sketch:
+    """Count values in buckets, as the core does."""
+    growth = (1 + accuracy) / (1 - accuracy)
+    message = tally_pb2.Sketch(accuracy=accuracy, zeros=int((data == 0).sum()))
+    for sign, buckets, counts in (
+        (1, message.positive, message.positive_counts),
+        (-1, message.negative, message.negative_counts),
+    ):
+        sizes = sign * data[sign * data > 0]
+        found, sizes_of = np.unique(np.ceil(np.log(sizes) / np.log(growth)).astype(int), return_counts=True)
+        buckets.extend(found.tolist())
+        counts.extend(sizes_of.tolist())
+    return message
 
 
 def hillstrom() -> dict[str, dict[str, NDArray[np.float64]]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from klero.analysis.compare import Compared, compare, difference_bounds
 from klero.analysis.rules import rules_of
-from klero.analysis.strata import EMPTY, Sample, Stratum
+from klero.analysis.samples import EMPTY, Sample
 from klero.v1.experiment_pb2 import InferenceMethod, Metric, MetricType, Variant
 from tests.analysis.known import FIXED, SEQUENTIAL, amounts, conversions, definition, metric, stratum
+
+if TYPE_CHECKING:
+    from klero.analysis.strata import Stratum
 
 SPEND = metric("spend", type=MetricType.METRIC_TYPE_CONTINUOUS)
 

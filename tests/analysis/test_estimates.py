@@ -8,7 +8,7 @@ from scipy import stats
 
 from klero.analysis.estimates import estimate
 from klero.analysis.rules import rules_of
-from klero.analysis.strata import Sample
+from klero.analysis.samples import Sample
 from klero.v1.experiment_pb2 import Metric, MetricType
 from tests.analysis.known import FIXED, SEQUENTIAL, amounts, conversions, definition, metric, moments, values
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from klero.analysis import tallied
+from klero.analysis.basis import Basis
 from klero.analysis.health import check
+from klero.analysis.missing_values import doubts
 from klero.analysis.rules import rules_of
 from klero.v1.experiment_pb2 import AssignmentSource, Experiment
-from klero.v1.results_pb2 import HealthCheck, HealthState
+from klero.v1.results_pb2 import HealthCheck, HealthState, ResultsView
 from tests.analysis.known import conversions, definition, metric, tally, visits
 
 if TYPE_CHECKING:
@@ -24,7 +26,16 @@ def _check(
     name: str, experiment: Experiment, counted: IterationTally, weights: dict[int, dict[str, float]] | None = None
 ) -> HealthCheck:
     weights = {1: dict(experiment.allocation.weights)} if weights is None else weights
-    checks = check(experiment, counted, tallied.read(counted), weights=weights, rules=rules_of(experiment))
+    settled = tallied.read(counted.arms, experiment.metrics, ResultsView.RESULTS_VIEW_SETTLED)
+    basis = Basis(
+        definition=experiment,
+        rules=rules_of(experiment),
+        view=ResultsView.RESULTS_VIEW_SETTLED,
+        weights={},
+        doubts=doubts(experiment, settled),
+        caveat="",
+    )
+    checks = check(counted, settled, weights=weights, basis=basis)
     return next(each for each in checks if each.name == name)
 
 

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from scipy import stats
 
 from klero.analysis.judge import judge
-from klero.analysis.strata import Sample
+from klero.analysis.samples import Sample
 from klero.storage.v1.tally_pb2 import IterationTally
 from klero.v1.experiment_pb2 import Experiment, InferenceMethod, Metric, MetricType
 from klero.v1.results_pb2 import ExperimentResults, HealthState, ResultsView, Verdict
@@ -173,11 +173,12 @@ def test_drifting_rates_under_changing_weights_are_no_effect() -> None:
     )
     experiment = definition("t")
     experiment.allocation.epoch = 2
-    options = dataclasses.replace(OPTIONS, epoch_weights={1: {"c": 95.0, "t": 5.0}})
-    found = judge(experiment, counted, options=options)
+    counted.epochs.add(epoch=1, opened_ms=5, weights={"c": 95.0, "t": 5.0})
+    found = judge(experiment, counted, options=OPTIONS)
 
     assert pytest.approx(0.0, abs=1e-12) == found.analysis.effect
     assert [1, 2] == [epoch.allocation.epoch for epoch in found.epochs]
+    assert 5 == found.epochs[0].allocation.started_at.ToMilliseconds()
     assert [20_000, 20_000] == [sum(epoch.enrolled.values()) for epoch in found.epochs]
     assert HealthState.HEALTH_STATE_OK == found.health[0].state
 

@@ -1,12 +1,13 @@
-"""Holm's correction."""
+"""Corrections for several comparisons."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from klero.analysis.multiplicity import holm
+from klero.analysis.multiplicity import benjamini_hochberg, holm
 from tests.analysis.known import GOLDEN, values
 
 P_VALUES = next(e for e in GOLDEN["published"] if e["id"] == "benjamini_hochberg_1995")["values"]["p_values"]
@@ -31,3 +32,25 @@ def test_missing_p_values_count_but_stay_missing() -> None:
     """A variant that has too few entities today must not loosen the test of the others."""
     assert [0.03, None, 0.04] == holm([0.01, None, 0.02])
     assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_benjamini_hochberg_is_that_of_scipy(p_values: list[float]) -> None:
+    """Segments are many, and readers recompute them."""
+    assert pytest.approx(stats.false_discovery_control(p_values, method="bh")) == benjamini_hochberg(p_values)
+
+
+def test_known_answers_of_benjamini_hochberg() -> None:
+    """The fifteen p-values of the paper, by scipy 1.17.1."""
+    expected = [
+        0.0015, 0.003, 0.0095, 0.035625, 0.0603, 0.06385714285714286, 0.06385714285714286, 0.0645,
+        0.07650000000000001, 0.486, 0.5811818181818181, 0.7148749999999999, 0.7532307692307693, 0.8132142857142857, 1.0,
+    ]  # fmt: skip
+
+    assert pytest.approx(expected, rel=1e-12) == benjamini_hochberg(P_VALUES)
+
+
+def test_segments_without_p_value_count_in_the_family() -> None:
+    """A segment that has too few entities today must not loosen the test of the others."""
+    assert [pytest.approx(0.03), None, pytest.approx(0.03)] == benjamini_hochberg([0.01, None, 0.02])
+    assert benjamini_hochberg([]) == []

@@ -49,7 +49,7 @@ def test_rates_fall_by_no_more_than_everything() -> None:
 @pytest.mark.parametrize(
     ("counts", "part"),
     [
-        ({}, "Not computed: no epoch has 2 entities of both variants."),
+        ({}, "Not computed: a variant has fewer than 2 entities."),
         ({"c": (9, 50), "t": (9, 50)}, "nothing can be claimed yet, the smaller of the two has 50 of the 100 entities"),
         ({"c": (2, 900), "t": (3, 900)}, "expected to have only 2.5 of the 25 entities"),
     ],

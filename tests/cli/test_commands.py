@@ -56,6 +56,42 @@ def test_an_experiment_from_file_to_stop(klero: Klero, write: Path) -> None:
     assert "`first` is stopped, everyone gets `long`\n" == stopped.output
 
 
+WINDOWED = """
+id: {id}
+type: ab_test
+control: {{id: short}}
+variants: [{{id: long}}]
+metrics: [{{name: success, type: conversion, goal: increase, primary: true, window: 1h}}]
+analysisPlan: {{dimensions: [country]}}
+"""
+
+
+def test_a_stop_waits_for_windows_unless_it_is_told_not_to(klero: Klero, write: Path) -> None:
+    """Who has no time for the last hour says so, and sees what that costs."""
+    path = write / "windowed.yaml"
+    path.write_text(WINDOWED.format(id="windowed"), encoding="utf-8")
+    klero("apply", "-f", str(path))
+    klero("start", "windowed")
+    klero("assign", "windowed", "run-1")
+    position = json.loads(klero("record", "run-1", "success", "--json").output)["position"]
+
+    live = klero("results", "windowed", "--view", "live", "--dimension", "country", "--min-position", str(position))
+    draining = klero("stop", "windowed", "--ship", "long")
+    again = klero("stop", "windowed")
+    stopped = klero("stop", "windowed", "--immediate")
+
+    assert "1 of 1" in live.output
+    assert "success by country" in live.output
+    assert "`windowed` is draining until the last window has closed, everyone gets `long`\n" == draining.output
+    assert "draining with `immediate`" in again.errors
+    assert "`windowed` is stopped with open windows left out, everyone gets `long`\n" == stopped.output
+
+
+def test_views_have_names(klero: Klero) -> None:
+    """A misspelt one is told what there is."""
+    assert "'settled', 'live'" in klero("results", "any", "--view", "all").errors
+
+
 def test_applying_twice_changes_nothing(klero: Klero, write: Path) -> None:
     """Definitions live in repositories and are applied by every build."""
     path = file(write, "twice")

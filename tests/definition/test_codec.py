@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,53 @@ def test_example_reads_as_written() -> None:
     assert experiment_pb2.GUARDRAIL_OPERATOR_GREATER_THAN == read.config.guardrails[0].operator
 
 
+METRIC = """
+metrics:
+  - name: slow
+    type: quantile
+    goal: decrease
+    event: answer_ms
+    aggregation: last
+    quantile: 0.95
+    window: 36h
+    missing: fail
+    cap: 0
+    lowerBound: 0
+    upperBound: 1e4
+    covariates: [prompt_tokens, returning]
+  - {name: share, type: ratio, denominatorEvent: calls, missing: exclude}
+analysisPlan: {dimensions: [country, "model version"]}
+"""
+
+
+def test_a_metric_reads_as_written() -> None:
+    """A bound of 0 is a bound, and stays one on the way back."""
+    read = definition.parse(METRIC, source_name="a.yaml")
+    slow, share = read.metrics
+
+    assert (
+        experiment_pb2.Metric(
+            name="slow",
+            type=experiment_pb2.METRIC_TYPE_QUANTILE,
+            goal=experiment_pb2.METRIC_GOAL_DECREASE,
+            event="answer_ms",
+            aggregation=experiment_pb2.AGGREGATION_LAST,
+            quantile=0.95,
+            window=Duration(seconds=36 * 3600),
+            missing=experiment_pb2.MISSING_POLICY_FAIL,
+            cap=0,
+            lower_bound=0,
+            upper_bound=10_000,
+            covariates=["prompt_tokens", "returning"],
+        )
+        == slow
+    )
+    assert ("calls", experiment_pb2.MISSING_POLICY_EXCLUDE) == (share.denominator_event, share.missing)
+    assert not share.HasField("cap")
+    assert ["country", "model version"] == read.analysis_plan.dimensions
+    assert read == definition.parse(definition.to_yaml(read), source_name="a.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "path", "says"),
     [
@@ -71,6 +119,9 @@ def test_example_reads_as_written() -> None:
         ("config: {duration: 7}", "config.duration", "write `7d`, `36h` or `90s`"),
         ("variants: [{id: a}, {weight: x}]", "variants[1].weight", "the text `x`"),
         ("id: 7", "id", '"7"'),
+        ("metrics: [{window: 3600}]", "metrics[0].window", "write `7d`, `36h` or `90s`"),
+        ("metrics: [{aggregation: mean, missing: failure}]", "metrics[0].missing", "did you mean `fail`"),
+        ("metrics: [{aggregation: average}]", "metrics[0].aggregation", "sum, mean, max, last, count"),
         ("config: {autoStop: yes}", "config.autoStop", "true or false"),
         ("control: {config: {n: 9007199254740993}}", "control.config.n", "2^53"),
         ("control: {weight: .nan}", "control.weight", "finite"),

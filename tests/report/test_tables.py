@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 
 from klero.report.tables import results_table
@@ -16,6 +17,7 @@ from klero.v1.results_pb2 import (
     HealthCheck,
     HealthState,
     MetricResult,
+    Segment,
     SignificanceResult,
     VariantResult,
 )
@@ -47,10 +49,10 @@ def results(comparison: SignificanceResult, *health: HealthCheck) -> ExperimentR
     )
 
 
-def shown(found: ExperimentResults) -> str:
+def shown(found: ExperimentResults, experiment: Experiment = EXPERIMENT) -> str:
     """What a terminal of 80 columns shows, without the spaces that only align."""
     printed = io.StringIO()
-    Console(width=80, file=printed).print(results_table(EXPERIMENT, found))
+    Console(width=80, file=printed).print(results_table(experiment, found))
     text = printed.getvalue()
     assert all(len(line) <= 80 for line in text.splitlines())
     return "\n".join(" ".join(line.split()) for line in text.splitlines())
@@ -129,3 +131,64 @@ def test_only_what_is_wrong_is_said_at_length() -> None:
     )
 
     assert "failed: Split is off.\nnot tested: No outcomes.\nHealthy: multi exposed." in text
+
+
+def one_metric(metric: Metric) -> Experiment:
+    """The experiment with this metric in place of its own."""
+    metric.name = "paid"
+    return Experiment(control=EXPERIMENT.control, variants=EXPERIMENT.variants, metrics=[metric])
+
+
+def test_a_window_shows_who_is_counted() -> None:
+    """Fewer entities than expected need their reason in the same place."""
+    found = results(significance())
+    found.variant_results["b"].enrolled = 1500
+    experiment = one_metric(Metric(type=MetricType.METRIC_TYPE_CONVERSION, window=Duration(seconds=60)))
+
+    assert "b 1,000 of 1,500 12.0 % +20.0 %" in shown(found, experiment)
+
+
+@pytest.mark.parametrize(
+    ("metric", "title", "value"),
+    [
+        (Metric(type=MetricType.METRIC_TYPE_RATIO, unit="USD"), "ratio", "0.120 USD"),
+        (Metric(type=MetricType.METRIC_TYPE_QUANTILE, quantile=0.95, unit="ms"), "p95", "0.120 ms"),
+        (Metric(type=MetricType.METRIC_TYPE_QUANTILE, quantile=0.999), "p99.9", "0.120"),
+        (Metric(type=MetricType.METRIC_TYPE_CONTINUOUS), "mean", "0.120"),
+    ],
+)
+def test_values_are_named_by_their_kind(metric: Metric, title: str, value: str) -> None:
+    """A p95 that is read as a mean is read wrongly."""
+    text = shown(results(significance()), one_metric(metric))
+
+    assert f"variant entities {title} lift" in text
+    assert f"b 1,000 {value} +20.0 %" in text
+
+
+def test_segments_stand_below_the_whole() -> None:
+    """One table a dimension, each value with all of its variants, and what they are good for."""
+    found = results(significance())
+    for dimension, value in (("country", "at"), ("country", "other"), ("device", "phone")):
+        found.segments.append(
+            Segment(
+                dimension=dimension,
+                value=value,
+                variant_results=found.variant_results,
+                comparisons=[
+                    Comparison(
+                        variant_id="b",
+                        baseline_variant_id="a",
+                        metric="paid",
+                        result=significance(adjusted_p_value=0.5),
+                    )
+                ],
+            )
+        )
+    text = shown(found)
+
+    assert "paid by country\ncountry variant entities rate lift interval p\nat As before 1,000 10.0 %\nb 1,000" in text
+    assert "other As before" in text
+    assert "paid by device\ndevice variant" in text
+    assert "Segments are exploratory; their p is corrected over all of a dimension." in text
+    assert " 0.500 *" in text
+    assert "exploratory" not in shown(results(significance()))

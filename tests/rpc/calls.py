@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from klero.v1.decision_pb2 import Decision, Exposure, ExposureMode, Outcome
 from klero.v1.decision_service_pb2 import AssignRequest, RecordRequest
 from klero.v1.decision_service_pb2_grpc import DecisionServiceStub
+from klero.v1.events_pb2 import AuditEntry
 from klero.v1.experiment_pb2 import (
     AssignmentSource,
     Experiment,
@@ -33,6 +35,7 @@ from klero.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from klero.v1.decision_service_pb2 import RecordResponse
     from klero.v1.results_pb2 import ExperimentResults
@@ -189,3 +192,13 @@ def flag(namespace: str, experiment_id: str = "flag", *, percentage: float = 100
 def uuid7(time_ms: int, number: int) -> str:
     """The UUID of version 7 with this time and these low bits."""
     return str(uuid.UUID(int=time_ms << 80 | 7 << 76 | 2 << 62 | number))
+
+
+def audited(data_dir: Path, namespace: str) -> list[AuditEntry]:
+    """Audit entries of a namespace, oldest first, as they lie on the disk."""
+    database = sqlite3.connect(f"file:{data_dir}/catalog.db?mode=ro", uri=True)
+    try:
+        rows = database.execute("SELECT body FROM audit WHERE namespace = ? ORDER BY revision", (namespace,)).fetchall()
+    finally:
+        database.close()
+    return [AuditEntry.FromString(body) for (body,) in rows]

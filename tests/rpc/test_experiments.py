@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,10 +9,9 @@ import pytest
 
 from klero.v1 import experiment_service_pb2 as pb
 from klero.v1.decision_pb2 import DecisionReason, Outcome
-from klero.v1.events_pb2 import AuditEntry
 from klero.v1.experiment_pb2 import ExperimentStatus, Variant
 from klero.v1.experiment_service_pb2 import WarningReason
-from tests.rpc.calls import Client, ab_test, refused
+from tests.rpc.calls import Client, ab_test, audited, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,16 +20,6 @@ if TYPE_CHECKING:
     from klero.v1.experiment_pb2 import Experiment
 
 REASON = "because"
-
-
-def audited(data_dir: Path, namespace: str) -> list[AuditEntry]:
-    """Audit entries of a namespace, oldest first, as they lie on the disk."""
-    database = sqlite3.connect(f"file:{data_dir}/catalog.db?mode=ro", uri=True)
-    try:
-        rows = database.execute("SELECT body FROM audit WHERE namespace = ? ORDER BY revision", (namespace,)).fetchall()
-    finally:
-        database.close()
-    return [AuditEntry.FromString(body) for (body,) in rows]
 
 
 def created(client: Client, definition: Experiment) -> Experiment:
@@ -128,7 +116,6 @@ def test_an_id_is_taken_once(client: Client, namespace: str) -> None:
         ("StartExperiment", pb.StartExperimentRequest, {"request_id": "r"}, "requestId"),
         ("StopExperiment", pb.StopExperimentRequest, {"request_id": "r"}, "requestId"),
         ("ListExperiments", pb.ListExperimentsRequest, {"filter": "status = running"}, "filter"),
-        ("GetExperimentResults", pb.GetExperimentResultsRequest, {"dimensions": ["country"]}, "dimensions"),
     ],
 )
 def test_what_is_not_served_is_refused(
@@ -262,7 +249,13 @@ def test_a_change_that_rests_on_an_old_etag_is_aborted(
     ("running", "method", "request_type", "status", "allowed"),
     [
         (True, "StartExperiment", pb.StartExperimentRequest, "running", "draft, stopped, rolled_back"),
-        (False, "StopExperiment", pb.StopExperimentRequest, "draft", "scheduled, running, paused"),
+        (
+            False,
+            "StopExperiment",
+            pb.StopExperimentRequest,
+            "draft",
+            "scheduled, running, paused, draining with `immediate`",
+        ),
     ],
 )
 def test_an_illegal_transition_says_what_is_allowed(  # noqa: PLR0913  # the columns of the table
@@ -309,6 +302,9 @@ def test_status_says_how_it_goes(client: Client, namespace: str) -> None:
     assert (1, 20, 100.0) == (found.iteration, found.progress.enrolled, found.progress.traffic_percentage)
     assert {"a": 50.0, "b": 50.0} == dict(found.allocation.weights)
     assert found.revision == found.lowest_node_revision > draft.revision
+    counted = {counter.name: counter.value for counter in found.counters}
+    assert (0, 0) == (counted["late"], counted["dropped_exposures"])
+    assert counted.keys() == {counter.name for counter in before.counters}
 
 
 def test_every_change_is_audited(client: Client, namespace: str, data_dir: Path) -> None:

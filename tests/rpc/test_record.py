@@ -106,8 +106,26 @@ BAD_OUTCOMES = {
         "OCCURRED_AT_OUT_OF_RANGE",
         "no valid time",
     ),
-    "event id": (Outcome(entity_id="u", event="cost", event_id="e"), "INVALID_FIELD", "event_id is not supported"),
-    "supersedes": (Outcome(entity_id="u", event="cost", supersedes="e"), "INVALID_FIELD", "supersedes is not"),
+    "long event id": (
+        Outcome(entity_id="u", event="cost", event_id="x" * 129),
+        "INVALID_FIELD",
+        "event_id has 129 bytes",
+    ),
+    "event id with a line end": (
+        Outcome(entity_id="u", event="cost", event_id="a\nb"),
+        "INVALID_FIELD",
+        "without control characters",
+    ),
+    "supersedes without event id": (
+        Outcome(entity_id="u", event="cost", supersedes="e"),
+        "INVALID_FIELD",
+        "supersedes needs an event_id",
+    ),
+    "supersedes itself": (
+        Outcome(entity_id="u", event="cost", event_id="e", supersedes="e"),
+        "INVALID_FIELD",
+        "supersedes is `e`, the event_id of the outcome itself",
+    ),
     "dimensions": (Outcome(entity_id="u", event="cost", dimensions={"k": "v"}), "INVALID_FIELD", "dimensions is not"),
     "pair": (Outcome(entity_id="u", event="cost", pair_id="p"), "INVALID_FIELD", "pair_id is not supported"),
 }
@@ -183,6 +201,7 @@ def test_what_lies_on_a_bound_is_accepted(client: Client, namespace: str) -> Non
         Outcome(event="cost", entities={f"type-{number}": "u" for number in range(64)}),
         Outcome(entity_id="u", event="cost", occurred_at=at(24 * HOUR_MS - 60_000)),
         Outcome(entity_id="u", event="cost", occurred_at=Timestamp(seconds=-62_135_596_800)),
+        Outcome(entity_id="u", event="cost", event_id="é" * 64, supersedes="x" * 128),
     ]
     exposures = (
         exposure(attributes=numbered(64, AttributeValue(int_value=1))),
@@ -191,7 +210,7 @@ def test_what_lies_on_a_bound_is_accepted(client: Client, namespace: str) -> Non
 
     answer = client.record(namespace, *outcomes, exposures=exposures)
 
-    assert (6, 0) == (answer.accepted, answer.rejected_count)
+    assert (7, 0) == (answer.accepted, answer.rejected_count)
 
 
 def test_rejections_are_all_counted_and_the_first_hundred_listed(client: Client, namespace: str) -> None:

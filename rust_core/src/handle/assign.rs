@@ -27,7 +27,7 @@ pub(super) fn assign(handler: &Handler, snapshot: &Snapshot, request: &[u8], now
     let who = Who { entity_id: &request.entity_id, entities: &request.entities };
     let decision = decide(experiment, who, now_ms);
     if mode == ExposureMode::Auto {
-        handler.expose(&decision, now_ms);
+        handler.expose(&decision, &request.attributes, now_ms);
     }
     let encoded = wire::decision(&decision, &[request.known_config_digest]);
     let mut response = Writer::with_capacity(encoded.len() + 8);
@@ -55,7 +55,7 @@ pub(super) fn is_enabled(
         (Err(error), _) => return Err(error),
     };
     let decision = decide(experiment, Who { entity_id: &request.entity_id, entities: &request.entities }, now_ms);
-    handler.expose(&decision, now_ms);
+    handler.expose(&decision, &request.attributes, now_ms);
     response.flag(1, decision.enabled);
     response.int(2, i64::from(decision.reason as i32));
     response.text(3, decision.variant_id());
@@ -73,7 +73,7 @@ pub(super) fn get_variant(
     check_context("", &request.entities, &request.attributes)?;
     let experiment = assignable(snapshot, &request.namespace, &request.flag_name)?;
     let decision = decide(experiment, Who { entity_id: &request.entity_id, entities: &request.entities }, now_ms);
-    handler.expose(&decision, now_ms);
+    handler.expose(&decision, &request.attributes, now_ms);
     let mut response = Writer::default();
     response.text(1, decision.variant_id());
     response.int(2, i64::from(decision.reason as i32));
@@ -104,7 +104,7 @@ pub(super) fn batch_assign(
         return Err(Error::BatchTooLarge { size, limit: MAX_DECISIONS, unit: "decisions" });
     }
     let mut response = Writer::default();
-    let mut exposed: Vec<Decision> = Vec::new();
+    let mut exposed: Vec<(Decision, &BTreeMap<String, AttributeValue>)> = Vec::new();
     for context in &request.contexts {
         let who = Who { entity_id: &context.entity_id, entities: &context.entities };
         for (id, experiment) in &experiments {
@@ -113,7 +113,7 @@ pub(super) fn batch_assign(
                 Some(experiment) => {
                     let decision = decide(experiment, who, now_ms);
                     if mode == ExposureMode::Auto {
-                        exposed.push(decision);
+                        exposed.push((decision, &context.attributes));
                     }
                     wire::decision(&decision, &request.known_config_digests)
                 }
@@ -126,8 +126,8 @@ pub(super) fn batch_assign(
         }
     }
     // Only now: a call that failed for its size has exposed nobody.
-    for decision in &exposed {
-        handler.expose(decision, now_ms);
+    for (decision, attributes) in &exposed {
+        handler.expose(decision, attributes, now_ms);
     }
     response.int(2, snapshot.revision());
     Ok(response.into_bytes())

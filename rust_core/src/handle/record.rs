@@ -3,13 +3,15 @@
 //! A bad item is refused with its index, reason and message, and the others are kept.
 
 mod columns;
+mod exposures;
 mod items;
+mod outcomes;
 
 use prost::Message;
 use uuid::Uuid;
 
 use super::assign::invalid;
-use super::{Handler, MAX_MESSAGE_BYTES};
+use super::{Answer, Handler, MAX_MESSAGE_BYTES};
 use crate::error::{Error, Rejection};
 use crate::journal::Acknowledgement;
 use crate::proto::storage::v1::Batch;
@@ -24,20 +26,33 @@ const MAX_LISTED: usize = 100;
 const MAX_AHEAD_MS: i64 = 24 * 3_600_000;
 
 /// What a request comes to: the columns of its good items, and what to answer about the others.
-pub(super) struct Checked {
-    pub(super) batch: Batch,
-    pub(super) acknowledgement: Acknowledgement,
+struct Checked {
+    batch: Batch,
+    acknowledgement: Acknowledgement,
 }
 
 impl Checked {
     /// Whether nothing is left to store.
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.batch.exposures.is_none() && self.batch.outcomes.is_none()
     }
 }
 
-/// Checks a request that arrived at `now_ms`.
-pub(super) fn check(handler: &Handler, snapshot: &Snapshot, request: &[u8], now_ms: i64) -> Result<Checked, Error> {
+/// Queues the good items of a request that arrived at `now_ms`.
+pub(super) fn record(handler: &Handler, snapshot: &Snapshot, request: &[u8], now_ms: i64) -> Result<Answer, Error> {
+    let checked = check(handler, snapshot, request, now_ms)?;
+    let rejected = checked.acknowledgement.rejected_count.unsigned_abs();
+    let answer = if checked.is_empty() {
+        Answer::Reply(checked.acknowledgement.stored(handler.memory.position()))
+    } else {
+        Answer::Wait(handler.memory.record(checked.batch, checked.acknowledgement)?)
+    };
+    // Only now: a batch that was not taken is sent again, with the same bad items.
+    handler.memory.reject(rejected.into());
+    Ok(answer)
+}
+
+fn check(handler: &Handler, snapshot: &Snapshot, request: &[u8], now_ms: i64) -> Result<Checked, Error> {
     if request.len() > MAX_MESSAGE_BYTES {
         return Err(Error::BatchTooLarge { size: request.len(), limit: MAX_MESSAGE_BYTES, unit: "bytes" });
     }
@@ -49,21 +64,21 @@ pub(super) fn check(handler: &Handler, snapshot: &Snapshot, request: &[u8], now_
     let request_id = request_id(handler, &request.request_id, now_ms)?;
     let namespace = or_default(&request.namespace);
     let mut refused = Refused::default();
-    let mut exposures = ExposureBuilder::with_capacity(request.exposures.len());
+    let mut exposed = ExposureBuilder::with_capacity(request.exposures.len());
     for (index, exposure) in request.exposures.iter().enumerate() {
-        match items::exposure(snapshot, namespace, exposure, now_ms) {
-            Ok(checked) => exposures.push(&checked),
+        match exposures::check(snapshot, namespace, exposure, now_ms) {
+            Ok(checked) => exposed.push(&checked),
             Err(rejection) => refused.add(RecordList::Exposures, index, rejection),
         }
     }
-    let mut outcomes = OutcomeBuilder::with_capacity(request.outcomes.len());
+    let mut happened = OutcomeBuilder::with_capacity(request.outcomes.len());
     for (index, outcome) in request.outcomes.iter().enumerate() {
-        match items::outcome(snapshot, namespace, outcome, now_ms) {
-            Ok(checked) => outcomes.push(&checked),
+        match outcomes::check(snapshot, namespace, outcome, now_ms) {
+            Ok(checked) => happened.push(&checked),
             Err(rejection) => refused.add(RecordList::Outcomes, index, rejection),
         }
     }
-    let accepted = count(exposures.len() + outcomes.len());
+    let accepted = count(exposed.len() + happened.len());
     Ok(Checked {
         acknowledgement: Acknowledgement {
             accepted,
@@ -76,8 +91,8 @@ pub(super) fn check(handler: &Handler, snapshot: &Snapshot, request: &[u8], now_
             namespace: namespace.to_owned(),
             request_id: request_id.map_or_else(Default::default, |id| id.into_bytes().to_vec().into()),
             arrival_ms: now_ms,
-            exposures: (exposures.len() > 0).then(|| exposures.finish()),
-            outcomes: (outcomes.len() > 0).then(|| outcomes.finish()),
+            exposures: (exposed.len() > 0).then(|| exposed.finish()),
+            outcomes: (happened.len() > 0).then(|| happened.finish()),
         },
     })
 }
@@ -127,3 +142,6 @@ fn request_id(handler: &Handler, sent: &str, now_ms: i64) -> Result<Option<Uuid>
 fn uuid_time_ms(id: &Uuid) -> i64 {
     id.as_bytes().iter().take(6).fold(0, |time, byte| (time << 8) | i64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
+use super::attributes::{AttributeColumns, Attributes};
 use super::size;
 use crate::proto::storage::v1::{Arm, Batch, ExposureColumns};
 use crate::proto::v1::DecisionReason;
@@ -60,6 +61,7 @@ pub(super) struct Assigned {
     entity_ids: Vec<u8>,
     entity_id_lengths: Vec<u32>,
     delay_ms: Vec<i64>,
+    attributes: AttributeColumns,
 }
 
 impl Assigned {
@@ -73,6 +75,7 @@ impl Assigned {
             entity_ids: Vec::new(),
             entity_id_lengths: Vec::new(),
             delay_ms: Vec::new(),
+            attributes: AttributeColumns::default(),
         }
     }
 
@@ -80,15 +83,22 @@ impl Assigned {
         self.namespace == namespace
     }
 
-    /// Adds a row; answers the bytes of memory of a new arm.
-    pub(super) fn push(&mut self, arm: &ArmRef<'_>, entity_id: &str, now_ms: i64) -> usize {
+    /// Adds a row; answers the bytes of memory of a new arm and of the attributes.
+    pub(super) fn push(
+        &mut self,
+        arm: &ArmRef<'_>,
+        entity_id: &str,
+        attributes: &Attributes<'_>,
+        now_ms: i64,
+    ) -> usize {
         let known = self.arms.len();
+        let attributes = self.attributes.push(small(self.arm.len()), attributes);
         let at = self.arm_index(arm);
         self.arm.push(at);
         self.entity_ids.extend_from_slice(entity_id.as_bytes());
         self.entity_id_lengths.push(small(entity_id.len()));
         self.delay_ms.push(now_ms.saturating_sub(self.arrival_ms));
-        self.arms.get(known..).map_or(0, size::arms)
+        attributes + self.arms.get(known..).map_or(0, size::arms)
     }
 
     fn arm_index(&mut self, arm: &ArmRef<'_>) -> u32 {
@@ -106,6 +116,7 @@ impl Assigned {
     }
 
     pub(super) fn into_batch(self) -> Batch {
+        let (covariates, dimensions) = self.attributes.finish();
         Batch {
             namespace: self.namespace,
             request_id: bytes::Bytes::new(),
@@ -116,6 +127,8 @@ impl Assigned {
                 entity_ids: self.entity_ids.into(),
                 entity_id_lengths: self.entity_id_lengths,
                 delay_ms: self.delay_ms,
+                covariates,
+                dimensions,
             }),
             outcomes: None,
         }
@@ -145,7 +158,7 @@ mod tests {
         let mut batch = Assigned::new("default", 100);
         for round in 0..2 {
             for arm in &arms {
-                batch.push(arm, "ä1", 100 + round);
+                batch.push(arm, "ä1", &Attributes::default(), 100 + round);
             }
         }
         let columns = batch.into_batch().exposures.unwrap();

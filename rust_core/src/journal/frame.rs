@@ -5,8 +5,10 @@ use prost::Message;
 
 use crate::proto::storage::v1::JournalFrame;
 
-/// Layout that this version writes, and the only one that it reads.
-pub const FORMAT: u32 = 1;
+/// Layout that this version writes.
+pub const FORMAT: u32 = 2;
+/// Oldest layout that it reads: frames stay in the journal for years.
+pub const OLDEST_FORMAT: u32 = 1;
 
 /// Why bytes are no frame that can be folded.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum FrameError {
     #[error("the frame cannot be decoded")]
     Malformed(#[from] prost::DecodeError),
     /// Written by another version.
-    #[error("frame format {0} is unknown, this version reads {FORMAT}")]
+    #[error("frame format {0} is unknown, this version reads {OLDEST_FORMAT} to {FORMAT}")]
     UnknownFormat(u32),
 }
 
@@ -54,7 +56,7 @@ pub fn decode(bytes: Bytes, crc: u32) -> Result<JournalFrame, FrameError> {
         return Err(FrameError::Damaged { expected: crc, found });
     }
     let frame = JournalFrame::decode(bytes)?;
-    if frame.format != FORMAT {
+    if !(OLDEST_FORMAT..=FORMAT).contains(&frame.format) {
         return Err(FrameError::UnknownFormat(frame.format));
     }
     Ok(frame)
@@ -69,10 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_survives_the_way_through_bytes() {
-        let encoded = encode(&frame(FORMAT));
+    fn a_frame_of_every_format_read_survives_the_way_through_bytes() {
+        for format in OLDEST_FORMAT..=FORMAT {
+            let encoded = encode(&frame(format));
 
-        assert_eq!(frame(FORMAT), decode(encoded.bytes.into(), encoded.crc).unwrap());
+            assert_eq!(frame(format), decode(encoded.bytes.into(), encoded.crc).unwrap());
+        }
     }
 
     #[test]
@@ -87,9 +91,13 @@ mod tests {
     fn what_is_no_frame_or_of_another_format_is_refused() {
         let garbage = Bytes::from_static(&[0xff]);
         let crc = crc32fast::hash(&garbage);
-        let newer = encode(&frame(FORMAT + 1));
 
         assert!(matches!(decode(garbage, crc), Err(FrameError::Malformed(_))));
-        assert!(matches!(decode(newer.bytes.into(), newer.crc), Err(FrameError::UnknownFormat(2))));
+        for format in [OLDEST_FORMAT - 1, FORMAT + 1] {
+            let other = encode(&frame(format));
+            let error = decode(other.bytes.into(), other.crc).unwrap_err();
+
+            assert_eq!(format!("frame format {format} is unknown, this version reads 1 to 2"), error.to_string());
+        }
     }
 }

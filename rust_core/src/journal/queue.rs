@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::assigned::{ArmRef, Assigned};
+use super::attributes::Attributes;
 use super::frame::{self, Encoded, FORMAT};
 use super::size;
 use crate::proto::storage::v1::journal_entry::Kind as EntryKind;
@@ -111,6 +112,8 @@ enum Kind {
     Assigned(Box<Assigned>),
     Batch(Box<Batch>),
     Control(Control),
+    /// Nothing but that time has gone on.
+    Time,
 }
 
 /// Bytes given back when the frame is dropped.
@@ -158,16 +161,18 @@ impl Queue {
         namespace: &str,
         arm: &ArmRef<'_>,
         entity_id: &str,
+        attributes: &Attributes<'_>,
         now_ms: i64,
     ) -> Result<(), QueueError> {
         let row = size::exposure(entity_id);
+        let room = row + attributes.bytes() + size::ENTRY;
         let mut state = self.open()?;
-        self.check_room(row + size::ENTRY, self.limit_bytes)?;
+        self.check_room(room, self.limit_bytes)?;
         if let Some(Queued { kind: Kind::Assigned(batch), exposures, bytes, latest_ms, .. }) = state.entries.back_mut()
             && batch.is_of(namespace)
             && *bytes < ASSIGNED_BYTES
         {
-            let added = row + batch.push(arm, entity_id, now_ms);
+            let added = row + batch.push(arm, entity_id, attributes, now_ms);
             *exposures += 1;
             *bytes += added;
             *latest_ms = now_ms.max(*latest_ms);
@@ -175,7 +180,7 @@ impl Queue {
             return Ok(());
         }
         let mut batch = Assigned::new(namespace, now_ms);
-        let bytes = size::ENTRY + row + batch.push(arm, entity_id, now_ms);
+        let bytes = size::ENTRY + row + batch.push(arm, entity_id, attributes, now_ms);
         let kind = Kind::Assigned(Box::new(batch));
         self.append(state, Queued { kind, ticket: None, exposures: 1, outcomes: 0, bytes, latest_ms: now_ms });
         Ok(())
@@ -221,6 +226,20 @@ impl Queue {
         Ok(ticket)
     }
 
+    /// Queues that time has gone on to `now_ms`, if nothing waits that would say so too; whether it did.
+    pub fn push_time(&self, now_ms: i64) -> bool {
+        let Ok(state) = self.open() else { return false };
+        let alone = state.entries.is_empty() && now_ms > state.time_ms;
+        if alone {
+            let bytes = size::ENTRY;
+            self.append(
+                state,
+                Queued { kind: Kind::Time, ticket: None, exposures: 0, outcomes: 0, bytes, latest_ms: now_ms },
+            );
+        }
+        alone
+    }
+
     /// Waits until something is there, at most `timeout`, and takes all of it that fits in a frame.
     pub fn take(&self, timeout: Duration) -> Take {
         let state = self.lock();
@@ -261,15 +280,16 @@ impl Queue {
         let held = Held { bytes, total: Arc::clone(&self.held) };
         let (mut exposures, mut outcomes, mut waiting) = (0, 0, Vec::new());
         let mut entries = Vec::with_capacity(taken.len());
-        for (entry, queued) in taken.into_iter().enumerate() {
-            exposures += queued.exposures;
-            outcomes += queued.outcomes;
-            waiting.extend(queued.ticket.map(|ticket| Waiting { ticket, entry }));
+        for queued in taken {
             let kind = match queued.kind {
                 Kind::Assigned(batch) => EntryKind::Batch(batch.into_batch()),
                 Kind::Batch(batch) => EntryKind::Batch(*batch),
                 Kind::Control(control) => EntryKind::Control(control),
+                Kind::Time => continue,
             };
+            exposures += queued.exposures;
+            outcomes += queued.outcomes;
+            waiting.extend(queued.ticket.map(|ticket| Waiting { ticket, entry: entries.len() }));
             entries.push(JournalEntry { kind: Some(kind) });
         }
         let frame = JournalFrame { format: FORMAT, incarnation: self.incarnation.clone(), sequence, time_ms, entries };

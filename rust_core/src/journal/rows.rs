@@ -1,8 +1,11 @@
 //! Columns of a batch as rows: checked once, then read without a copy and without failing.
 
-use std::slice;
+mod attributes;
+mod ids;
 
-use crate::proto::storage::v1::{ExposureColumns, NamedEntity, OutcomeColumns};
+use crate::proto::storage::v1::{EventIdentity, ExposureColumns, NamedEntity, OutcomeColumns};
+pub use attributes::{NumberCells, TextCells};
+use ids::Ids;
 
 /// Why columns are no rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,17 +36,35 @@ pub enum ColumnError {
         /// Length of the dictionary.
         expected: usize,
     },
-    /// `named` names a row that there is not, or goes back.
-    #[error("named entities name row {row} out of order or of range")]
-    Named {
+    /// A column of some rows names one that there is not, or goes back.
+    #[error("column {column} names row {row} out of order or of range")]
+    Rows {
+        /// Its name.
+        column: &'static str,
         /// The row.
         row: u32,
     },
+    /// Two columns are of the same attribute.
+    #[error("{column} has attribute `{name}` twice")]
+    Repeated {
+        /// Name of the columns.
+        column: &'static str,
+        /// Name of the attribute.
+        name: String,
+    },
     /// A value is infinite or not a number.
-    #[error("value of row {row} is not finite")]
+    #[error("column {column} is not finite in row {row}")]
     Value {
+        /// Its name.
+        column: &'static str,
         /// The row.
         row: usize,
+    },
+    /// An identity without the id that it consists of.
+    #[error("identity of row {row} has no event id")]
+    Identity {
+        /// The row.
+        row: u32,
     },
 }
 
@@ -73,6 +94,8 @@ pub struct OutcomeRow<'a> {
     pub delay_ms: i64,
     /// Index in `OutcomeColumns.targets`, in range.
     pub target: Option<u32>,
+    /// What upstream calls it; its `event_id` is not empty.
+    pub identity: Option<&'a EventIdentity>,
 }
 
 /// Exposures that are known to be rows.
@@ -91,6 +114,8 @@ impl<'a> ExposureRows<'a> {
         let rows = columns.arm.len();
         check_length("delay_ms", columns.delay_ms.len(), rows)?;
         check_indices("arm", &columns.arm, columns.arms.len())?;
+        attributes::check_numbers(&columns.covariates, rows)?;
+        attributes::check_texts(&columns.dimensions, rows)?;
         Ok(Self { columns, ids: Ids::new(&columns.entity_ids, &columns.entity_id_lengths, rows)? })
     }
 
@@ -98,6 +123,18 @@ impl<'a> ExposureRows<'a> {
     #[must_use]
     pub fn count(&self) -> usize {
         self.columns.arm.len()
+    }
+
+    /// The attribute kept as a number, if any row has it; look it up once, not for each row.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<NumberCells<'a>> {
+        self.columns.covariates.iter().find(|column| column.name == name).map(NumberCells::new)
+    }
+
+    /// The attribute kept as text, if any row has it; look it up once, not for each row.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<TextCells<'a>> {
+        self.columns.dimensions.iter().find(|column| column.name == name).map(TextCells::new)
     }
 
     /// In the order of the batch.
@@ -134,14 +171,18 @@ impl<'a> OutcomeRows<'a> {
             check_indices("target", &columns.target, columns.targets.len() + 1)?;
         }
         if let Some(row) = columns.values.iter().position(|value| !value.is_finite()) {
-            return Err(ColumnError::Value { row });
+            return Err(ColumnError::Value { column: "values", row });
         }
         let mut last = 0;
         for named in &columns.named {
             if named.row < last || named.row as usize >= rows {
-                return Err(ColumnError::Named { row: named.row });
+                return Err(ColumnError::Rows { column: "named", row: named.row });
             }
             last = named.row;
+        }
+        check_rising("identities", columns.identities.iter().map(|identity| identity.row), rows)?;
+        if let Some(identity) = columns.identities.iter().find(|identity| identity.event_id.is_empty()) {
+            return Err(ColumnError::Identity { row: identity.row });
         }
         Ok(Self { columns, ids: Ids::new(&columns.entity_ids, &columns.entity_id_lengths, rows)? })
     }
@@ -156,6 +197,7 @@ impl<'a> OutcomeRows<'a> {
     pub fn iter(&self) -> impl Iterator<Item = OutcomeRow<'a>> + use<'a> {
         let columns = self.columns;
         let mut named = columns.named.as_slice();
+        let mut identities = columns.identities.iter().peekable();
         let mut target = columns.target.iter();
         let plain = columns.event.iter().zip(self.ids).zip(&columns.values).zip(&columns.delay_ms);
         (0..).zip(plain).map(move |(row, (((event, entity_id), value), delay_ms))| OutcomeRow {
@@ -165,6 +207,7 @@ impl<'a> OutcomeRows<'a> {
             value: *value,
             delay_ms: *delay_ms,
             target: target.next().and_then(|target| target.checked_sub(1)),
+            identity: identities.next_if(|identity| identity.row == row),
         })
     }
 }
@@ -179,71 +222,6 @@ fn take_row<'a>(named: &mut &'a [NamedEntity], row: u32) -> &'a [NamedEntity] {
     ours
 }
 
-/// Ids one behind the other, known to fall apart at their lengths.
-#[derive(Clone, Copy, Debug)]
-struct Ids<'a> {
-    text: &'a str,
-    lengths: &'a [u32],
-}
-
-impl<'a> Ids<'a> {
-    fn new(bytes: &'a [u8], lengths: &'a [u32], rows: usize) -> Result<Self, ColumnError> {
-        check_length("entity_id_lengths", lengths.len(), rows)?;
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => return Err(ColumnError::Ids { row: row_of(lengths, error.valid_up_to()) }),
-        };
-        let mut end = 0;
-        for (row, length) in lengths.iter().enumerate() {
-            end += *length as usize;
-            if !text.is_char_boundary(end) {
-                return Err(ColumnError::Ids { row });
-            }
-        }
-        if end != text.len() {
-            return Err(ColumnError::Ids { row: rows });
-        }
-        Ok(Self { text, lengths })
-    }
-}
-
-impl<'a> IntoIterator for Ids<'a> {
-    type Item = &'a str;
-    type IntoIter = IdIter<'a>;
-
-    fn into_iter(self) -> IdIter<'a> {
-        IdIter { text: self.text, lengths: self.lengths.iter() }
-    }
-}
-
-struct IdIter<'a> {
-    text: &'a str,
-    lengths: slice::Iter<'a, u32>,
-}
-
-impl<'a> Iterator for IdIter<'a> {
-    type Item = &'a str;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a str> {
-        let (id, rest) = self.text.split_at_checked(*self.lengths.next()? as usize)?;
-        self.text = rest;
-        Some(id)
-    }
-}
-
-/// Row whose id has the byte at `offset`.
-fn row_of(lengths: &[u32], offset: usize) -> usize {
-    let mut end = 0;
-    lengths
-        .iter()
-        .position(|length| {
-            end += *length as usize;
-            end > offset
-        })
-        .unwrap_or(lengths.len())
-}
-
 fn check_length(column: &'static str, found: usize, expected: usize) -> Result<(), ColumnError> {
     if found == expected { Ok(()) } else { Err(ColumnError::Length { column, found, expected }) }
 }
@@ -253,6 +231,18 @@ fn check_indices(column: &'static str, indices: &[u32], expected: usize) -> Resu
         None => Ok(()),
         Some(found) => Err(ColumnError::Index { column, found: *found, expected }),
     }
+}
+
+/// Each row named once, in order.
+fn check_rising(column: &'static str, named: impl Iterator<Item = u32>, rows: usize) -> Result<(), ColumnError> {
+    let mut next = 0;
+    for row in named {
+        if (row as usize) < next || row as usize >= rows {
+            return Err(ColumnError::Rows { column, row });
+        }
+        next = row as usize + 1;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

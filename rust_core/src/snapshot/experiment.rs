@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::allocation::allocation;
-use super::rules::{millis, variants_of, violations};
+use super::rules::{covariates, millis, variants_of, violations};
 use crate::error::Violation;
 use crate::proto::v1::{AssignmentSource, Experiment, ExperimentStatus, ExperimentType};
 use crate::split::{Ramp, Rendezvous, TrafficGate};
@@ -33,6 +33,10 @@ pub struct CompiledExperiment {
     pub(crate) rendezvous: Rendezvous,
     /// Whether decisions are remembered: a flag without metrics has nothing to compare.
     pub(crate) measured: bool,
+    /// Attributes of exposures that metrics read as numbers.
+    pub(crate) covariates: Vec<String>,
+    /// Attributes of exposures that results can be broken down by.
+    pub(crate) dimensions: Vec<String>,
 }
 
 /// A variant with all that an answer needs, encoded once.
@@ -95,6 +99,8 @@ impl CompiledExperiment {
             rendezvous,
             shipped,
             measured: definition.r#type() != ExperimentType::FeatureFlag || !definition.metrics.is_empty(),
+            covariates: covariates(&definition.metrics).into_iter().map(str::to_owned).collect(),
+            dimensions: definition.analysis_plan.as_ref().map(|plan| plan.dimensions.clone()).unwrap_or_default(),
             control,
             treatments,
         })

@@ -2,8 +2,10 @@
 //!
 //! The only place with field rules; paths are JSON paths.
 
+mod attributes;
 mod metrics;
 mod numbers;
+mod values;
 mod variants;
 
 use crate::error::Violation;
@@ -12,6 +14,7 @@ use crate::proto::v1::{
     Warning, WarningReason,
 };
 pub(crate) use metrics::{MAX_EVENT_BYTES, is_event};
+pub(super) use metrics::{covariates, event_of};
 pub(super) use numbers::millis;
 use numbers::{duration, inside, not_negative, percentage};
 
@@ -185,135 +188,8 @@ fn plan(report: &mut Report, definition: &Experiment) {
             inside(report, field, value, 0.0, 1.0);
         }
     }
+    attributes::check(report, "analysisPlan.dimensions", &plan.dimensions);
 }
 
 #[cfg(test)]
-mod tests {
-    use prost_types::value::Kind;
-    use prost_types::{Duration, Struct, Value};
-
-    use super::*;
-    use crate::proto::v1::{Metric, MetricGoal, MetricType};
-
-    fn variant(id: &str, weight: Option<f64>) -> Variant {
-        Variant { id: id.to_owned(), weight, ..Variant::default() }
-    }
-
-    fn valid() -> Experiment {
-        Experiment {
-            id: "exp".to_owned(),
-            namespace: "default".to_owned(),
-            r#type: ExperimentType::AbTest.into(),
-            control: Some(variant("a", None)),
-            variants: vec![variant("b", None)],
-            metrics: vec![Metric {
-                name: "m".to_owned(),
-                r#type: MetricType::Conversion.into(),
-                goal: MetricGoal::Increase.into(),
-                primary: true,
-                ..Metric::default()
-            }],
-            ..Experiment::default()
-        }
-    }
-
-    fn fields(definition: &Experiment) -> Vec<String> {
-        violations(definition).into_iter().map(|violation| violation.field).collect()
-    }
-
-    fn with_config(value: f64) -> Struct {
-        Struct { fields: [("n".to_owned(), Value { kind: Some(Kind::NumberValue(value)) })].into() }
-    }
-
-    #[test]
-    fn a_valid_definition_has_nothing_to_complain_about() {
-        assert_eq!(Vec::<String>::new(), fields(&valid()));
-        assert!(warnings(&valid()).is_empty());
-    }
-
-    /// Each line breaks one rule; the path says where.
-    #[test]
-    fn every_rule_names_its_field() {
-        type Break = fn(&mut Experiment);
-        let cases: &[(&str, Break)] = &[
-            ("id", |e| e.id = "a/b".to_owned()),
-            ("id", |e| e.id = "x".repeat(129)),
-            ("id", |e| e.id = String::new()),
-            ("name", |e| e.name = "x".repeat(257)),
-            ("type", |e| e.r#type = 0),
-            ("type", |e| e.r#type = 99),
-            ("type", |e| e.r#type = ExperimentType::Canary.into()),
-            ("labels", |e| e.labels = [("k".to_owned(), "x".repeat(64))].into()),
-            ("control", |e| e.control = None),
-            ("variants", |e| e.variants.clear()),
-            ("variants[0].id", |e| e.variants = vec![variant("a", None)]),
-            ("control.weight", |e| e.variants = vec![variant("b", Some(50.0))]),
-            ("variants[0].weight", |e| {
-                e.control = Some(variant("a", Some(99.0)));
-                e.variants = vec![variant("b", Some(f64::NAN))];
-            }),
-            ("variants", |e| {
-                e.control = Some(variant("a", Some(20.0)));
-                e.variants = vec![variant("b", Some(20.0))];
-            }),
-            ("control.config.n", |e| e.control.as_mut().unwrap().config = Some(with_config(9_007_199_254_740_994.0))),
-            ("control.config.n", |e| e.control.as_mut().unwrap().config = Some(with_config(f64::NAN))),
-            ("metrics[0].name", |e| e.metrics[0].name = "a b".to_owned()),
-            ("metrics[0].type", |e| e.metrics[0].r#type = 0),
-            ("metrics[0].goal", |e| e.metrics[0].goal = 0),
-            ("metrics[0].minEffect", |e| e.metrics[0].min_effect = -0.1),
-            ("metrics[0].event", |e| e.metrics[0].event = "a\nb".to_owned()),
-            ("metrics[0].window", |e| e.metrics[0].window = Some(Duration { seconds: 60, nanos: 0 })),
-            ("metrics[1].name", |e| e.metrics.push(Metric { primary: false, ..e.metrics[0].clone() })),
-            ("metrics[1].primary", |e| e.metrics.push(Metric { name: "n".to_owned(), ..e.metrics[0].clone() })),
-            ("config.trafficPercentage", |e| config_of(e).traffic_percentage = Some(100.5)),
-            ("config.confidenceLevel", |e| config_of(e).confidence_level = Some(1.0)),
-            ("config.minSampleSize", |e| config_of(e).min_sample_size = -1),
-            ("config.rampUpPeriod", |e| config_of(e).ramp_up_period = Some(Duration { seconds: -1, nanos: 0 })),
-            ("config.autoStop", |e| config_of(e).auto_stop = true),
-            ("hashing.salt", |e| {
-                e.hashing = Some(crate::proto::v1::Hashing { salt: "a/b".to_owned(), ..Default::default() });
-            }),
-            ("hashing.scheme", |e| {
-                e.hashing = Some(crate::proto::v1::Hashing { scheme: "md5".to_owned(), ..Default::default() });
-            }),
-            ("analysisPlan.plannedSampleSize", |e| plan_of(e).method = InferenceMethod::FixedHorizon.into()),
-            ("analysisPlan.power", |e| plan_of(e).power = Some(0.0)),
-            ("analysisPlan.method", |e| plan_of(e).method = InferenceMethod::Bayesian.into()),
-            ("layerId", |e| e.layer_id = "layer".to_owned()),
-        ];
-        for (field, break_it) in cases {
-            let mut definition = valid();
-            break_it(&mut definition);
-            assert_eq!(vec![(*field).to_owned()], fields(&definition));
-        }
-    }
-
-    #[test]
-    fn all_faults_are_named_at_once() {
-        let mut definition = valid();
-        definition.id = "a b".to_owned();
-        definition.variants.clear();
-        config_of(&mut definition).traffic_percentage = Some(-1.0);
-
-        assert_eq!(vec!["id", "variants", "config.trafficPercentage"], fields(&definition));
-    }
-
-    #[test]
-    fn what_looks_like_a_fraction_is_pointed_out() {
-        let mut definition = valid();
-        config_of(&mut definition).traffic_percentage = Some(0.5);
-        definition.metrics.clear();
-
-        let reasons: Vec<_> = warnings(&definition).iter().map(Warning::reason).collect();
-        assert_eq!(vec![WarningReason::LooksLikeFraction, WarningReason::NoPrimaryMetric], reasons);
-    }
-
-    fn config_of(definition: &mut Experiment) -> &mut ExperimentConfig {
-        definition.config.get_or_insert_with(Default::default)
-    }
-
-    fn plan_of(definition: &mut Experiment) -> &mut crate::proto::v1::AnalysisPlan {
-        definition.analysis_plan.get_or_insert_with(Default::default)
-    }
-}
+mod tests;

@@ -4,8 +4,7 @@
 
 use crate::error::Violation;
 use crate::proto::v1::{
-    Aggregation, AnalysisPlan, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod, Metric,
-    MetricType, MissingPolicy, StickyMode,
+    AnalysisPlan, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod, StickyMode,
 };
 
 type Table<T> = &'static [(&'static str, fn(&T) -> bool)];
@@ -42,47 +41,30 @@ const PLAN: Table<AnalysisPlan> = &[
     }),
     ("analysisPlan.correction", |p| p.correction() == Correction::BenjaminiHochberg),
     ("analysisPlan.covariateAdjustment", |p| p.covariate_adjustment),
-    ("analysisPlan.dimensions", |p| !p.dimensions.is_empty()),
-];
-
-const METRIC: Table<Metric> = &[
-    ("type", |m| matches!(m.r#type(), MetricType::Ratio | MetricType::Quantile)),
-    ("denominatorEvent", |m| !m.denominator_event.is_empty()),
-    ("aggregation", |m| !matches!(m.aggregation(), Aggregation::Unspecified | Aggregation::Sum)),
-    ("quantile", |m| m.quantile != 0.0),
-    ("window", |m| m.window.is_some()),
-    ("missing", |m| !matches!(m.missing(), MissingPolicy::Unspecified | MissingPolicy::Zero)),
-    ("cap", |m| m.cap.is_some()),
-    ("covariates", |m| !m.covariates.is_empty()),
-    ("lowerBound", |m| m.lower_bound.is_some()),
-    ("upperBound", |m| m.upper_bound.is_some()),
 ];
 
 /// Every field of `definition` that asks for what is not served.
 #[must_use]
 pub fn unserved(definition: &Experiment) -> Vec<Violation> {
-    let mut found = rows(EXPERIMENT, "", definition);
+    let mut found = rows(EXPERIMENT, definition);
     if let Some(config) = &definition.config {
-        found.extend(rows(CONFIG, "", config));
+        found.extend(rows(CONFIG, config));
         if definition.r#type() == ExperimentType::FeatureFlag {
-            found.extend(rows(FLAG_CONFIG, "", config));
+            found.extend(rows(FLAG_CONFIG, config));
         }
     }
     if let Some(plan) = &definition.analysis_plan {
-        found.extend(rows(PLAN, "", plan));
-    }
-    for (index, metric) in definition.metrics.iter().enumerate() {
-        found.extend(rows(METRIC, &format!("metrics[{index}]."), metric));
+        found.extend(rows(PLAN, plan));
     }
     found
 }
 
-fn rows<T>(table: Table<T>, prefix: &str, message: &T) -> Vec<Violation> {
+fn rows<T>(table: Table<T>, message: &T) -> Vec<Violation> {
     table
         .iter()
         .filter(|(_, asks)| asks(message))
         .map(|(path, _)| Violation {
-            field: format!("{prefix}{path}"),
+            field: (*path).to_owned(),
             description: "not supported by this version".to_owned(),
         })
         .collect()

@@ -2,7 +2,7 @@
 
 use crate::journal::rows::ColumnError;
 
-/// Why a frame was not folded; nothing of it was. Entries are counted from 0.
+/// Why a frame or an entry of it was not folded; nothing of that was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FoldError {
     /// Written by another version: stop here.
@@ -25,46 +25,31 @@ pub enum FoldError {
         sequence: u64,
     },
     /// An entry of a kind that this version does not know.
-    #[error("entry {entry} has neither batch nor control")]
-    UnknownEntry {
-        /// Which.
-        entry: usize,
-    },
+    #[error("neither batch nor control")]
+    UnknownEntry,
     /// A control whose action this version does not know.
-    #[error("control in entry {entry} has no known action")]
-    UnknownAction {
-        /// Which.
-        entry: usize,
-    },
+    #[error("a control without known action")]
+    UnknownAction,
     /// A request id that is no UUID.
-    #[error("request id in entry {entry} has {length} bytes, not 0 or 16")]
+    #[error("request id has {length} bytes, not 0 or 16")]
     RequestId {
-        /// Which.
-        entry: usize,
         /// Bytes found.
         length: usize,
     },
     /// Columns that are no rows.
-    #[error("batch in entry {entry}")]
-    Columns {
-        /// Which.
-        entry: usize,
-        /// What is wrong.
-        source: ColumnError,
-    },
+    #[error("batch: {0}")]
+    Columns(#[source] ColumnError),
     /// A reason that this version does not know, so that it cannot say whether chance chose.
-    #[error("decision reason {reason} in entry {entry} is unknown")]
+    #[error("decision reason {reason} is unknown")]
     UnknownReason {
-        /// Which.
-        entry: usize,
         /// What was found.
         reason: i32,
     },
     /// A metric that this version cannot measure.
-    #[error("metric `{metric}` in entry {entry} has type {kind} and aggregation {aggregation}, which are not measured")]
+    #[error(
+        "metric `{metric}` has type {kind} and aggregation {aggregation}, or a window or covariates, which are not measured"
+    )]
     Metric {
-        /// Which.
-        entry: usize,
         /// Its name.
         metric: String,
         /// `MetricPlan.type`.
@@ -73,10 +58,8 @@ pub enum FoldError {
         aggregation: i32,
     },
     /// Measurement is frozen in an iteration.
-    #[error("entry {entry} starts iteration {iteration} of `{experiment_id}` in `{namespace}` with another plan")]
+    #[error("iteration {iteration} of `{experiment_id}` in `{namespace}` starts with another plan")]
     PlanChanged {
-        /// Which.
-        entry: usize,
         /// Of the experiment.
         namespace: String,
         /// The experiment.

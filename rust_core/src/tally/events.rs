@@ -2,54 +2,53 @@
 
 use std::collections::BTreeMap;
 
-/// How often one event came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EventCount {
-    /// All its outcomes.
-    pub outcomes: u64,
-    /// Those whose entity was in no iteration, or not in the one they name.
-    pub unmatched: u64,
-}
-
-impl EventCount {
-    fn add(&mut self, more: Self) {
-        self.outcomes += more.outcomes;
-        self.unmatched += more.unmatched;
-    }
-}
-
-/// Counts by namespace and event; names are bounded, because callers invent them.
+/// How often each event came, by number; names are bounded, because callers invent them.
 #[derive(Debug)]
 pub(super) struct Events {
     limit: usize,
-    len: usize,
-    namespaces: BTreeMap<String, BTreeMap<String, EventCount>>,
-    unlisted: EventCount,
+    numbers: BTreeMap<String, BTreeMap<String, u32>>,
+    /// By number; the first one is that of all names beyond the bound.
+    counts: Vec<u64>,
 }
 
 impl Events {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, len: 0, namespaces: BTreeMap::new(), unlisted: EventCount::default() }
+        Self { limit, numbers: BTreeMap::new(), counts: vec![0] }
     }
 
-    pub(super) fn add(&mut self, namespace: &str, event: &str, count: EventCount) {
-        if let Some(known) = self.namespaces.get_mut(namespace).and_then(|events| events.get_mut(event)) {
-            known.add(count);
-        } else if self.len < self.limit {
-            self.len += 1;
-            self.namespaces.entry(namespace.to_owned()).or_default().insert(event.to_owned(), count);
-        } else {
-            self.unlisted.add(count);
+    /// The number of a name; 0 beyond the bound.
+    pub(super) fn number(&mut self, namespace: &str, event: &str) -> u32 {
+        if let Some(known) = self.numbers.get(namespace).and_then(|events| events.get(event)) {
+            return *known;
+        }
+        if self.counts.len() > self.limit {
+            return 0;
+        }
+        let number = u32::try_from(self.counts.len()).unwrap_or_default();
+        self.counts.push(0);
+        self.numbers.entry(namespace.to_owned()).or_default().insert(event.to_owned(), number);
+        number
+    }
+
+    pub(super) fn add(&mut self, number: u32) {
+        self.set(number, self.count(number) + 1);
+    }
+
+    pub(super) fn set(&mut self, number: u32, count: u64) {
+        if let Some(of) = self.counts.get_mut(number as usize) {
+            *of = count;
         }
     }
 
-    pub(super) fn of(&self, namespace: &str) -> impl Iterator<Item = (&str, EventCount)> {
-        let events = self.namespaces.get(namespace).into_iter().flatten();
-        events.map(|(event, count)| (event.as_str(), *count))
+    pub(super) fn count(&self, number: u32) -> u64 {
+        self.counts.get(number as usize).copied().unwrap_or_default()
     }
 
-    pub(super) fn unlisted(&self) -> EventCount {
-        self.unlisted
+    /// Namespace, event and number of every name, by name.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, &str, u32)> {
+        self.numbers.iter().flat_map(|(namespace, events)| {
+            events.iter().map(move |(event, number)| (namespace.as_str(), event.as_str(), *number))
+        })
     }
 }
 
@@ -60,15 +59,14 @@ mod tests {
     #[test]
     fn names_are_bounded_and_what_comes_behind_is_counted_together() {
         let mut events = Events::new(2);
-        let once = EventCount { outcomes: 2, unmatched: 1 };
-        for (namespace, event) in [("a", "x"), ("b", "x"), ("a", "x"), ("a", "y"), ("c", "z")] {
-            events.add(namespace, event, once);
+        let numbers = [("a", "x"), ("b", "x"), ("a", "x"), ("a", "y"), ("c", "z")]
+            .map(|(namespace, event)| events.number(namespace, event));
+        for number in numbers {
+            events.add(number);
         }
-        let twice = EventCount { outcomes: 4, unmatched: 2 };
 
-        assert_eq!(vec![("x", twice)], events.of("a").collect::<Vec<_>>());
-        assert_eq!(vec![("x", once)], events.of("b").collect::<Vec<_>>());
-        assert_eq!(0, events.of("c").count());
-        assert_eq!(twice, events.unlisted());
+        assert_eq!([1, 2, 1, 0, 0], numbers);
+        assert_eq!([2, 2, 1], [0, 1, 2].map(|number| events.count(number)));
+        assert_eq!(vec![("a", "x", 1), ("b", "x", 2)], events.names().collect::<Vec<_>>());
     }
 }

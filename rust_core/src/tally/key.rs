@@ -8,12 +8,14 @@ use siphasher::sip::SipHasher13;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Purpose {
-    /// Entities, by namespace and entity type.
+    /// Entities, by namespace.
     Entity = 1,
     /// Request ids, by namespace.
     Request = 2,
     /// Exposures already seen, by namespace, experiment and iteration.
     Exposure = 3,
+    /// Single outcomes by namespace and entity, and names of events by namespace.
+    Event = 4,
 }
 
 /// The secret of an installation, kept as long as its tallies and checkpoints.

@@ -1,10 +1,12 @@
 //! Outcomes of a batch onto the memberships of their entities.
 
 use super::Tally;
-use super::events::EventCount;
-use super::fold::shard_of;
-use super::members::{Link, Outcome, Target};
-use super::plan::{EntityType, Namespace, Plans};
+use super::fold::{Folding, shard_of};
+use super::key::{Key, Purpose};
+use super::member::{Link, Outcome, Target};
+use super::observer::Observer;
+use super::plan::{Namespace, Plans};
+use super::shard::{Arrival, Found, Happened, Identity, Rare, Types};
 use crate::journal::rows::{OutcomeRow, OutcomeRows};
 use crate::proto::storage::v1::{Arm, Batch};
 
@@ -16,65 +18,106 @@ const LOOKAHEAD: usize = 32;
 #[derive(Clone, Copy)]
 enum Aimed {
     Unknown,
-    Counted { target: Target, entity_type: usize },
+    Counted { target: Target, entity_type: u32 },
 }
 
 /// An outcome of an entity that may be a member somewhere.
 struct Sought {
     row: usize,
-    /// Index in the events of the batch.
-    event: u32,
-    key: u64,
     head: Link,
-    outcome: Outcome,
+    happened: Happened,
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy)]
+struct Event {
+    /// In the namespace, if a metric reads it.
+    number: Option<u32>,
+    /// Of its name in the ledger.
+    name: u32,
+    /// Iterations that enrol and read it.
+    running: u32,
 }
 
 /// What rows of a batch refer to, resolved once for all of them.
 struct Resolved<'a> {
-    arrival_ms: i64,
-    types: &'a [EntityType],
-    events: Vec<Option<u32>>,
+    key: &'a Key,
+    batch: &'a Batch,
+    namespace: Option<&'a Namespace>,
+    names: &'a [String],
+    events: Vec<Event>,
     targets: Vec<Aimed>,
 }
 
+/// What a batch's rows came to, for those who listen.
+#[derive(Default)]
+struct Results {
+    repeated: bool,
+    matched: bool,
+}
+
 impl Tally {
-    pub(super) fn fold_outcomes(&mut self, batch: &Batch, events: &[String], targets: &[Arm], rows: OutcomeRows<'_>) {
+    pub(super) fn fold_outcomes<O: Observer>(
+        &mut self,
+        batch: &Batch,
+        events: &[String],
+        targets: &[Arm],
+        rows: OutcomeRows<'_>,
+        folding: &mut Folding<'_, O>,
+    ) {
         let namespace = self.plans.namespace(&batch.namespace);
+        let ledger = &mut self.ledger;
         let resolved = Resolved {
-            arrival_ms: batch.arrival_ms,
-            types: namespace.map_or(&[], |namespace| &namespace.types),
-            events: events.iter().map(|event| namespace?.event(event)).collect(),
+            key: &self.key,
+            batch,
+            namespace,
+            names: events,
+            events: events
+                .iter()
+                .map(|event| {
+                    let number = namespace.and_then(|namespace| namespace.event(event));
+                    let running = namespace.zip(number).map_or(0, |(namespace, number)| namespace.running(number));
+                    Event { number, name: ledger.events.number(&batch.namespace, event), running }
+                })
+                .collect(),
             targets: targets.iter().map(|arm| aimed(namespace, &self.plans, arm)).collect(),
         };
-        let mut counts = vec![EventCount::default(); events.len()];
-        let mut rows = rows.iter().enumerate().peekable();
+        let entity_types = namespace.map_or(0, |namespace| u32::try_from(namespace.types().len()).unwrap_or(0));
+        let arrival = Arrival { time_ms: ledger.time_ms, entity_types };
+        let mut results: Vec<Results> = Vec::new();
+        if O::LISTENS {
+            results.resize_with(rows.count(), Results::default);
+        }
+        let mut pending = rows.iter().enumerate().peekable();
         let mut sought = Vec::new();
-        let mut matched = None;
-        while rows.peek().is_some() {
-            for (index, row) in rows.by_ref().take(LOOKAHEAD) {
-                // Taken back below for those whose entity is a member.
-                if let Some(count) = counts.get_mut(row.event as usize) {
-                    count.outcomes += 1;
-                    count.unmatched += 1;
+        while pending.peek().is_some() {
+            for (index, row) in pending.by_ref().take(LOOKAHEAD) {
+                if let Some(event) = resolved.events.get(row.event as usize) {
+                    ledger.events.add(event.name);
                 }
-                self.unknown_arms += u64::from(!resolved.seek(index, &row, &mut sought));
+                ledger.unknown_arms += u64::from(!resolved.seek(index, &row, &mut sought));
             }
             for one in &mut sought {
-                one.head = shard_of(&mut self.shards, one.key).map_or(Link::NONE, |shard| shard.find(one.key));
+                let shard = shard_of(&mut self.shards, one.happened.key, folding.position);
+                one.head = shard.map_or(Link::NONE, |shard| shard.find(one.happened.key));
             }
-            for Sought { row, event, key, head, outcome } in sought.drain(..) {
-                let Some(shard) = shard_of(&mut self.shards, key) else { continue };
-                if shard.outcome(head, &outcome, &self.plans.iterations) && matched != Some(row) {
-                    // Once a row, however many types of entities it names.
-                    matched = Some(row);
-                    if let Some(count) = counts.get_mut(event as usize) {
-                        count.unmatched -= 1;
-                    }
+            for Sought { row, head, happened } in sought.drain(..) {
+                let Some(shard) = shard_of(&mut self.shards, happened.key, folding.position) else { continue };
+                let found = shard.outcome(head, &happened, arrival, &self.plans.iterations);
+                if O::LISTENS
+                    && let Some(result) = results.get_mut(row)
+                {
+                    result.repeated |= found == Found::Repeated;
+                    result.matched |= found == Found::Matched;
                 }
             }
         }
-        for (event, count) in events.iter().zip(counts) {
-            self.events.add(&batch.namespace, event, count);
+        if O::LISTENS {
+            for (row, result) in rows.iter().zip(&results).filter(|(_, result)| !result.repeated) {
+                let event = events.get(row.event as usize).map_or("", String::as_str);
+                let target = row.target.and_then(|target| targets.get(target as usize));
+                folding.observer.outcome(batch, event, target, &row, result.matched);
+            }
         }
     }
 }
@@ -82,27 +125,62 @@ impl Tally {
 impl Resolved<'_> {
     /// Adds whom the outcome may belong to; `false` if it names an arm that is unknown.
     fn seek(&self, index: usize, row: &OutcomeRow<'_>, sought: &mut Vec<Sought>) -> bool {
-        let (target, types) = match row.target.and_then(|target| self.targets.get(target as usize)) {
-            None => (None, self.types),
+        let Some(event) = self.events.get(row.event as usize) else { return true };
+        let aimed = row.target.and_then(|target| self.targets.get(target as usize));
+        let target = match aimed {
+            None => None,
             Some(Aimed::Unknown) => return false,
-            Some(Aimed::Counted { target, entity_type }) => {
-                (Some(*target), self.types.get(*entity_type..=*entity_type).unwrap_or_default())
-            }
+            Some(Aimed::Counted { target, entity_type }) => Some((*target, *entity_type)),
         };
         let outcome = Outcome {
-            event: self.events.get(row.event as usize).copied().flatten(),
+            event: event.number,
             value: row.value,
-            at_ms: self.arrival_ms.saturating_add(row.delay_ms),
-            target,
+            at_ms: self.batch.arrival_ms.saturating_add(row.delay_ms),
+            target: target.map(|(target, _)| target),
         };
-        for entity_type in types {
-            let id = entity_id(row, &entity_type.name);
-            if !id.is_empty() {
-                let key = entity_type.scope.hash(id.as_bytes());
-                sought.push(Sought { row: index, event: row.event, key, head: Link::NONE, outcome });
+        let mut add = |id: &str, types: Types| {
+            if id.is_empty() {
+                return;
             }
+            // Without a namespace nobody can be a member, but the outcome is still counted by name.
+            let scope = self.namespace.map_or_else(|| self.scope(), |namespace| namespace.scope);
+            let identity = row.identity.map(|of| self.identity(id, row.event, &of.event_id, &of.supersedes));
+            let plain = identity.is_none() && types == Types::Except(Vec::new());
+            let happened = Happened {
+                key: scope.hash(id.as_bytes()),
+                outcome,
+                name: event.name,
+                running: event.running,
+                rare: (!plain).then(|| Box::new(Rare { types, identity })),
+            };
+            sought.push(Sought { row: index, head: Link::NONE, happened });
+        };
+        let number = |name: &str| self.namespace.and_then(|namespace| namespace.entity_type(name)).unwrap_or(u32::MAX);
+        if let Some((_, entity_type)) = target {
+            let named = row.named.iter().find(|named| number(&named.entity_type) == entity_type);
+            add(named.map_or(row.entity_id, |named| &named.entity_id), Types::Only(entity_type));
+            return true;
         }
+        let named: Vec<u32> = row.named.iter().map(|named| number(&named.entity_type)).collect();
+        for (of, entity_type) in row.named.iter().zip(&named) {
+            add(&of.entity_id, Types::Only(*entity_type));
+        }
+        add(row.entity_id, Types::Except(named));
         true
+    }
+
+    fn scope(&self) -> super::key::Scope {
+        self.key.scope(Purpose::Entity, &[&self.batch.namespace])
+    }
+
+    fn identity(&self, entity_id: &str, event: u32, event_id: &str, supersedes: &str) -> Identity {
+        let scope = self.key.scope(Purpose::Event, &[&self.batch.namespace, entity_id]);
+        let name = self.names.get(event as usize).map_or("", String::as_str);
+        Identity {
+            fingerprint: scope.hash(event_id.as_bytes()),
+            supersedes: (!supersedes.is_empty()).then(|| scope.hash(supersedes.as_bytes())),
+            event: self.key.scope(Purpose::Event, &[&self.batch.namespace]).hash(name.as_bytes()),
+        }
     }
 }
 
@@ -114,10 +192,4 @@ fn aimed(namespace: Option<&Namespace>, plans: &Plans, arm: &Arm) -> Aimed {
         None => Aimed::Unknown,
         Some(variant) => Aimed::Counted { target: Target { iteration, variant }, entity_type: plan.entity_type },
     }
-}
-
-/// The row's id for an entity type; empty if it has none.
-fn entity_id<'a>(row: &OutcomeRow<'a>, entity_type: &str) -> &'a str {
-    let named = row.named.iter().find(|named| named.entity_type == entity_type);
-    named.map_or(row.entity_id, |named| &named.entity_id)
 }

@@ -1,12 +1,13 @@
 //! Short ways to write journal frames.
 
+use klero_core::journal::frame::FORMAT;
 use klero_core::proto::storage::v1::control::Action;
 use klero_core::proto::storage::v1::journal_entry::Kind;
 use klero_core::proto::storage::v1::{
-    Arm, Batch, Control, ExposureColumns, JournalEntry, JournalFrame, MeasurementPlan, MetricPlan, NamedEntity,
-    OutcomeColumns, Stopped,
+    Arm, Batch, Control, EventIdentity, ExposureColumns, JournalEntry, JournalFrame, MeasurementPlan, MetricPlan,
+    NamedEntity, NumberColumn, OutcomeColumns, Stopped, TextColumn,
 };
-use klero_core::proto::v1::{Aggregation, DecisionReason, MetricType};
+use klero_core::proto::v1::{Aggregation, DecisionReason, MetricType, MissingPolicy};
 
 pub(crate) const SECRET: [u8; 16] = *b"0123456789abcdef";
 /// When frames begin, far enough from 0 for request ids of seven days before.
@@ -17,6 +18,8 @@ pub(crate) struct Exposed {
     pub(crate) arm: Arm,
     pub(crate) entity_id: String,
     pub(crate) delay_ms: i64,
+    pub(crate) numbers: Vec<(String, f64)>,
+    pub(crate) texts: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,8 @@ pub(crate) struct Happened {
     pub(crate) value: f64,
     pub(crate) delay_ms: i64,
     pub(crate) target: Option<Arm>,
+    /// Event id and what it supersedes.
+    pub(crate) identity: Option<(String, String)>,
 }
 
 pub(crate) fn arm(experiment_id: &str, epoch: i64, variant_id: &str) -> Arm {
@@ -40,7 +45,7 @@ pub(crate) fn arm(experiment_id: &str, epoch: i64, variant_id: &str) -> Arm {
 }
 
 pub(crate) fn exposed(arm: &Arm, entity_id: &str) -> Exposed {
-    Exposed { arm: arm.clone(), entity_id: entity_id.into(), delay_ms: 0 }
+    Exposed { arm: arm.clone(), entity_id: entity_id.into(), delay_ms: 0, numbers: vec![], texts: vec![] }
 }
 
 pub(crate) fn happened(event: &str, entity_id: &str, value: f64) -> Happened {
@@ -56,6 +61,14 @@ fn position_or_push<T: Clone + PartialEq>(dictionary: &mut Vec<T>, value: &T) ->
     u32::try_from(index).unwrap()
 }
 
+fn column_of<T>(columns: &mut Vec<T>, new: T, name: impl Fn(&T) -> &String) -> usize {
+    let found = columns.iter().position(|column| name(column) == name(&new));
+    found.unwrap_or_else(|| {
+        columns.push(new);
+        columns.len() - 1
+    })
+}
+
 fn length(text: &str) -> u32 {
     u32::try_from(text.len()).unwrap()
 }
@@ -64,7 +77,21 @@ fn length(text: &str) -> u32 {
 pub(crate) fn batch(arrival_ms: i64, exposures: &[Exposed], outcomes: &[Happened]) -> Batch {
     let mut exposed = ExposureColumns::default();
     let mut ids = Vec::new();
-    for row in exposures {
+    for (index, row) in (0..).zip(exposures) {
+        for (name, value) in &row.numbers {
+            let column = NumberColumn { name: name.clone(), ..NumberColumn::default() };
+            let at = column_of(&mut exposed.covariates, column, |column| &column.name);
+            exposed.covariates[at].rows.push(index);
+            exposed.covariates[at].values.push(*value);
+        }
+        for (name, text) in &row.texts {
+            let column = TextColumn { name: name.clone(), ..TextColumn::default() };
+            let at = column_of(&mut exposed.dimensions, column, |column| &column.name);
+            let column = &mut exposed.dimensions[at];
+            column.rows.push(index);
+            let text = position_or_push(&mut column.texts, text);
+            column.text.push(text);
+        }
         let arm = position_or_push(&mut exposed.arms, &row.arm);
         exposed.arm.push(arm);
         ids.extend_from_slice(row.entity_id.as_bytes());
@@ -86,6 +113,11 @@ pub(crate) fn batch(arrival_ms: i64, exposures: &[Exposed], outcomes: &[Happened
             entity_type: entity_type.clone(),
             entity_id: entity_id.clone(),
         }));
+        columns.identities.extend(row.identity.iter().map(|(event_id, supersedes)| EventIdentity {
+            row: index,
+            event_id: event_id.clone(),
+            supersedes: supersedes.clone(),
+        }));
         let target = row.target.as_ref().map_or(0, |arm| position_or_push(&mut columns.targets, arm) + 1);
         columns.target.push(target);
     }
@@ -99,8 +131,15 @@ pub(crate) fn batch(arrival_ms: i64, exposures: &[Exposed], outcomes: &[Happened
     }
 }
 
-fn metric(name: &str, event: &str, kind: MetricType) -> MetricPlan {
-    MetricPlan { name: name.into(), event: event.into(), r#type: kind.into(), aggregation: Aggregation::Sum.into() }
+pub(crate) fn metric(name: &str, event: &str, kind: MetricType) -> MetricPlan {
+    MetricPlan {
+        name: name.into(),
+        event: event.into(),
+        r#type: kind.into(),
+        aggregation: Aggregation::Sum.into(),
+        missing: MissingPolicy::Zero.into(),
+        ..MetricPlan::default()
+    }
 }
 
 /// Control `a`, treatment `b`; a conversion `success` on event `done`, and sums of `cost` and of
@@ -114,10 +153,11 @@ pub(crate) fn plan(entity_type: &str) -> MeasurementPlan {
             metric("spent", "cost", MetricType::Continuous),
             metric("amount", "done", MetricType::Continuous),
         ],
+        ..MeasurementPlan::default()
     }
 }
 
-fn control(experiment_id: &str, action: Action) -> Control {
+pub(crate) fn control(experiment_id: &str, action: Action) -> Control {
     Control {
         namespace: "default".into(),
         experiment_id: experiment_id.into(),
@@ -132,12 +172,12 @@ pub(crate) fn started(experiment_id: &str, entity_type: &str) -> Control {
 }
 
 pub(crate) fn stopped(experiment_id: &str) -> Control {
-    control(experiment_id, Action::Stopped(Stopped {}))
+    control(experiment_id, Action::Stopped(Stopped { immediate: false }))
 }
 
 pub(crate) fn frame(sequence: u64, time_ms: i64, kinds: Vec<Kind>) -> JournalFrame {
     JournalFrame {
-        format: 1,
+        format: FORMAT,
         incarnation: vec![7; 16].into(),
         sequence,
         time_ms,
@@ -159,7 +199,11 @@ impl Journal {
     }
 
     pub(crate) fn put(&mut self, kinds: Vec<Kind>) -> Vec<klero_core::tally::EntryResult> {
-        let frame = frame(self.next, START_MS, kinds);
+        self.put_at(START_MS, kinds)
+    }
+
+    pub(crate) fn put_at(&mut self, time_ms: i64, kinds: Vec<Kind>) -> Vec<klero_core::tally::EntryResult> {
+        let frame = frame(self.next, time_ms, kinds);
         let applied = self.tally.apply(self.next, &frame).unwrap();
         self.next += 1;
         applied.entries

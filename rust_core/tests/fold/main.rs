@@ -5,7 +5,11 @@
 #![allow(clippy::float_cmp)]
 
 mod frames;
+mod histories;
 mod model;
 mod refusals;
 mod repeats;
+mod restoring;
+mod rich;
 mod rules;
+mod windows;

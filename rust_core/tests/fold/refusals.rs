@@ -4,7 +4,7 @@ use klero_core::proto::storage::v1::control::Action;
 use klero_core::proto::storage::v1::journal_entry::Kind;
 use klero_core::proto::storage::v1::{Batch, Control, JournalEntry, JournalFrame, MeasurementPlan};
 use klero_core::proto::v1::{Aggregation, MetricType};
-use klero_core::tally::FoldError;
+use klero_core::tally::{EntryResult, FoldError};
 
 use crate::frames::{Journal, START_MS, arm, batch, exposed, frame, happened, plan, started};
 
@@ -42,28 +42,27 @@ fn bad_entries() -> Vec<(&'static str, Option<Kind>)> {
         ("Columns", Some(Kind::Batch(text))),
         ("RequestId", Some(Kind::Batch(id))),
         ("PlanChanged", Some(Kind::Control(with_plan(other)))),
-        ("Metric", Some(Kind::Control(unmeasured(MetricType::Ratio, Aggregation::Sum)))),
-        ("Metric", Some(Kind::Control(unmeasured(MetricType::Continuous, Aggregation::Max)))),
+        ("Metric", Some(Kind::Control(unmeasured(MetricType::Continuous, Aggregation::Unspecified)))),
         ("Metric", Some(Kind::Control(unmeasured(MetricType::Unspecified, Aggregation::Sum)))),
     ]
 }
 
-/// The writer quarantines a frame whole: half of it must not be in the results.
+/// One fault must not take the other outcomes of its frame along, nor be overlooked.
 #[test]
-fn one_bad_entry_refuses_the_frame_and_counts_nothing_of_it() {
+fn a_bad_entry_is_set_aside_and_named_and_the_others_count() {
     for (expected, kind) in bad_entries() {
         let mut journal = Journal::new(&[started("exp", "user")]);
         journal.rows(&[exposed(&arm("exp", 1, "a"), "e1")], &[]);
-        let before = journal.iteration("exp");
         let mut bad = frame(journal.next, START_MS + 1, vec![Kind::Batch(good())]);
         bad.entries.push(JournalEntry { kind });
-        let error = journal.tally.apply(journal.next, &bad).unwrap_err();
+        bad.entries.push(JournalEntry { kind: Some(Kind::Batch(good())) });
+        let entries = journal.tally.apply(journal.next, &bad).unwrap().entries;
+        let (found, counts) = (journal.iteration("exp"), journal.tally.journal());
 
-        assert!(format!("{error:?}").starts_with(expected), "{expected}: {error:?}");
-        assert_eq!((before, START_MS), (journal.iteration("exp"), journal.tally.time_ms()), "{expected}");
-        // Its place and its identity are free for a good one.
-        journal.put(vec![Kind::Batch(good())]);
-        assert_eq!(2, journal.iteration("exp").arms[0].enrolled, "{expected}");
+        assert!(format!("{:?}", entries[1]).starts_with(&format!("Quarantined({expected}")), "{expected}: {entries:?}");
+        assert_eq!([EntryResult::Counted, EntryResult::Counted], [entries[0].clone(), entries[2].clone()]);
+        assert_eq!((2, 2), (found.arms[0].enrolled, found.arms[0].metrics[1].events), "{expected}");
+        assert_eq!((1, 3, 1), (counts.quarantined, counts.quarantine[0].position, counts.quarantine[0].entry));
     }
 }
 
@@ -72,10 +71,10 @@ fn one_bad_entry_refuses_the_frame_and_counts_nothing_of_it() {
 fn a_plan_cannot_change_within_the_frame_that_starts_it() {
     let mut journal = Journal::new(&[]);
     let other = with_plan(MeasurementPlan { entity_type: "run".into(), ..plan("user") });
-    let twice = frame(2, START_MS, vec![Kind::Control(started("exp", "user")), Kind::Control(other)]);
+    let entries = journal.put(vec![Kind::Control(started("exp", "user")), Kind::Control(other)]);
 
-    assert!(matches!(journal.tally.apply(2, &twice), Err(FoldError::PlanChanged { entry: 1, .. })));
-    assert_eq!(0, journal.tally.iterations().count());
+    assert!(matches!(entries[1], EntryResult::Quarantined(FoldError::PlanChanged { .. })));
+    assert_eq!(1, journal.tally.iterations().count());
 }
 
 /// A reader stops at what it does not know, and never goes back.
@@ -84,7 +83,8 @@ fn frames_without_a_known_format_identity_or_place_are_refused() {
     let mut journal = Journal::new(&[started("exp", "user")]);
     let good = frame(2, START_MS, vec![Kind::Batch(good())]);
     let cases = [
-        (2, JournalFrame { format: 2, ..good.clone() }, FoldError::UnknownFormat(2)),
+        (2, JournalFrame { format: 3, ..good.clone() }, FoldError::UnknownFormat(3)),
+        (2, JournalFrame { format: 0, ..good.clone() }, FoldError::UnknownFormat(0)),
         (2, JournalFrame { sequence: 0, ..good.clone() }, FoldError::Identity { length: 16, sequence: 0 }),
         (
             2,

@@ -40,7 +40,7 @@ fn a_batch_counts_once_in_a_frame_and_between_frames() {
     let second = journal.put(vec![Kind::Batch(cost(other)), Kind::Batch(cost(id))]);
 
     let repeat = EntryResult::Repeat(First { position: 3, accepted: 1 });
-    assert_eq!(vec![EntryResult::Counted, repeat], first);
+    assert_eq!(vec![EntryResult::Counted, repeat.clone()], first);
     assert_eq!(vec![EntryResult::Counted, repeat], second);
     assert_eq!(2, costs(&journal));
 }
@@ -52,7 +52,10 @@ fn request_ids_are_those_of_their_namespace() {
     let id = request_id(START_MS, 1);
     let other = Batch { namespace: "other".into(), ..cost(id.clone()) };
 
-    assert_eq!([EntryResult::Counted; 2].as_slice(), journal.put(vec![Kind::Batch(other), Kind::Batch(cost(id))]));
+    assert_eq!(
+        [EntryResult::Counted, EntryResult::Counted].as_slice(),
+        journal.put(vec![Kind::Batch(other), Kind::Batch(cost(id))])
+    );
 }
 
 /// Without an id every batch is a new one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from klero.analysis import words
@@ -16,27 +17,39 @@ if TYPE_CHECKING:
     from klero.v1.results_pb2 import ConfidenceInterval, HealthCheck, SignificanceResult
 
 
+class Phase(Enum):
+    """Whether more can still decide; the value is how an undecided recommendation begins."""
+
+    RUNNING = "Keep running"
+    DRAINING = "Wait until all windows have closed"
+    ENDED = "Inconclusive"
+
+
 def unhealthy(failed: Sequence[HealthCheck]) -> str:
     """Say why nothing can be concluded."""
     return f"Draw no conclusion. {failed[0].message}"
 
 
-def too_few(compared: Compared, enrolled: int, *, ended: bool) -> str:
-    """Say that the sample is below the minimum."""
-    if ended:
+def too_few(compared: Compared, phase: Phase, *, enrolled: int, settled: int) -> str:
+    """Say that the sample is below the minimum, or that the metric cannot be believed."""
+    if phase == Phase.ENDED:
         variant = words.name(compared.variant)
         return f"Inconclusive: it ended before anything could be said about {variant}; {compared.obstacle}."
     if enrolled == 0:
-        return "Keep running: no entities yet."
+        return f"{phase.value}: no entities yet."
+    if settled == 0 and not compared.strata:
+        return f"{phase.value}: {enrolled:,} entities, and the window of none has closed yet."
     pair = f"{words.name(compared.variant)} and {words.name(compared.baseline)}"
-    return f"Keep running: nothing can be said about {pair} yet; {compared.obstacle}."
+    return f"{phase.value}: nothing can be said about {pair} yet; {compared.obstacle}."
 
 
-def too_early(enrolled: int, planned: int) -> str:
+def too_early(phase: Phase, *, settled: int, planned: int) -> str:
     """Say that a result that may be read once is not due."""
     if planned:
-        return f"Keep running: {enrolled:,} of {planned:,} planned entities; a fixed-horizon result is read at the end."
-    return "Keep running: a fixed-horizon result is read once, and without a planned sample size that is after Stop."
+        return f"{phase.value}: {settled:,} of {planned:,} planned entities; a fixed-horizon result is read at the end."
+    if phase == Phase.DRAINING:
+        return f"{phase.value}: a fixed-horizon result is read once, when the last one has."
+    return f"{phase.value}: a fixed-horizon result is read once, and without a planned sample size that is after Stop."
 
 
 def ship(compared: Compared, result: SignificanceResult) -> str:
@@ -44,13 +57,12 @@ def ship(compared: Compared, result: SignificanceResult) -> str:
     return f"Ship {words.name(compared.variant)}: {_numbers(compared, result)}."
 
 
-def tie(compared: Compared, result: SignificanceResult, rivals: Sequence[Compared], *, ended: bool) -> str:
+def tie(compared: Compared, result: SignificanceResult, rivals: Sequence[Compared], phase: Phase) -> str:
     """Say that a variant is better than the control, but not certainly the best."""
     variant, baseline = words.name(compared.variant), words.name(compared.baseline)
     others = words.listed([words.name(rival.variant) for rival in rivals])
-    beginning = "Inconclusive" if ended else "Keep running"
     return (
-        f"{beginning}: {variant} beats {baseline} but cannot be told apart from {others}."
+        f"{phase.value}: {variant} beats {baseline} but cannot be told apart from {others}."
         f" With {variant}, {_numbers(compared, result)}."
     )
 
@@ -72,12 +84,17 @@ def no_difference(compared: Compared, result: SignificanceResult) -> str:
     return f"No practical difference: every effect is below {limit}. With {variant}, {_numbers(compared, result)}."
 
 
-def standing(enrolled: int, planned: int, *, ended: bool) -> str:
+def standing(phase: Phase, *, settled: int, planned: int) -> str:
     """Say how far an undecided iteration is."""
-    if ended:
-        return f"Inconclusive after {enrolled:,} entities"
-    progress = f"{enrolled:,} of {planned:,} planned entities" if planned else f"{enrolled:,} entities so far"
-    return f"Keep running, {progress}"
+    if phase == Phase.ENDED:
+        return f"{phase.value} after {settled:,} entities"
+    progress = f"{settled:,} of {planned:,} planned entities" if planned else f"{settled:,} entities so far"
+    return f"{phase.value}, {progress}"
+
+
+def of_settled(recommendation: str) -> str:
+    """Say that a recommendation does not rest on the values beside it, which are still filling."""
+    return f"{recommendation} This rests on settled entities; the live values are still filling and decide nothing."
 
 
 def undecided(

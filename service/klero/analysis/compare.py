@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from klero.analysis.means import MeanTest, clipped, welch
+from klero.analysis.moments import MIN_FOR_VARIANCE
 from klero.analysis.rates import Count, ScoreTest
+from klero.analysis.samples import pool
 from klero.analysis.sequence import MIN_OF_EACH_KIND, Mixture
-from klero.analysis.strata import Stratum, pool, post_stratify
+from klero.analysis.strata import Stratum, post_stratify
 from klero.analysis.tails import Normal
 from klero.v1.experiment_pb2 import MetricType
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from klero.analysis.bounds import Bounds, Lift
     from klero.analysis.rules import Rules
-    from klero.analysis.strata import Sample
+    from klero.analysis.samples import Sample
     from klero.analysis.tails import Reference
     from klero.v1.experiment_pb2 import Metric, Variant
 
@@ -27,11 +29,11 @@ class TwoSampleTest(Protocol):
 
     @property
     def baseline_value(self) -> float:
-        """Mean or rate of the baseline."""
+        """Mean, rate, ratio or quantile of the baseline."""
 
     @property
     def variant_value(self) -> float:
-        """Mean or rate of the variant."""
+        """The same of the variant."""
 
     @property
     def effect(self) -> float:
@@ -75,7 +77,10 @@ class Compared:
     """Epochs that count."""
 
     left_out: tuple[int, ...]
-    """Epochs in which a variant has too few entities."""
+    """Epochs in which the two cannot be compared."""
+
+    gap: str
+    """What a variant has in those, one clause."""
 
     test: TwoSampleTest | None
     """None: no epoch counts."""
@@ -94,29 +99,31 @@ def compare(
 ) -> Compared:
     """Compare two variants on one metric.
 
-    Rates in one epoch, looked at once: the score family. Means likewise: Welch. Several epochs: the
-    post-stratified difference with the normal distribution, because the entities of strata large
-    enough to count make Student's correction smaller than that of its own approximation.
-    Sequential: the same difference with the confidence sequence.
+    Rates in one epoch, looked at once: the score family. Means and ratios likewise: Welch. Several
+    epochs: the post-stratified difference with the normal distribution, because the entities of
+    strata large enough to count make Student's correction smaller than that of its own
+    approximation; quantiles always so. Sequential: the same difference with the confidence sequence.
 
     Args:
-        strata: One per epoch, in their order; those with too few entities are left out.
-        metric: CONVERSION, or CONTINUOUS by sum.
+        strata: One per epoch, in their order; those that have no estimates are left out.
+        metric: What the samples are of.
         baseline: The control.
         variant: Any other.
         rules: The plan.
 
     """
-    used = tuple(stratum for stratum in strata if stratum.usable)
-    test = _test(used, metric=metric, rules=rules) if used else None
+    used = tuple(stratum for stratum in strata if not stratum.obstacle)
+    unused = [stratum for stratum in strata if stratum.entities and stratum.obstacle]
+    gaps = dict.fromkeys(stratum.obstacle for stratum in unused)
     return Compared(
         metric=metric,
         baseline=baseline,
         variant=variant,
         strata=used,
-        left_out=tuple(stratum.epoch for stratum in strata if stratum.entities and not stratum.usable),
-        test=test,
-        obstacle=_obstacle(used, metric=metric, rules=rules),
+        left_out=tuple(stratum.epoch for stratum in unused),
+        gap=" or ".join(gaps) or f"fewer than {MIN_FOR_VARIANCE} entities",
+        test=_test(used, metric=metric, rules=rules) if used else None,
+        obstacle=_too_few(used, metric=metric, rules=rules) or _unsettled(used),
     )
 
 
@@ -130,33 +137,45 @@ def _test(strata: tuple[Stratum, ...], *, metric: Metric, rules: Rules) -> TwoSa
     if len(strata) == 1 and not rules.sequential:
         if is_rate(metric):
             return ScoreTest(_count(first.baseline), _count(first.variant))
-        return welch(first.baseline.moments, first.variant.moments)
+        baseline, variant = first.baseline.values.spread, first.variant.values.spread
+        if baseline is not None and variant is not None:
+            return welch(baseline, variant)
     entities = sum(stratum.entities for stratum in strata)
     reference = Mixture(entities, rules.mixing_rate) if rules.sequential else Normal()
     return MeanTest(*post_stratify(strata, rates=is_rate(metric)), reference)
 
 
 def _count(sample: Sample) -> Count:
-    return Count(sample.converted, sample.moments.n)
+    return Count(sample.converted, sample.n)
 
 
-def _obstacle(strata: tuple[Stratum, ...], *, metric: Metric, rules: Rules) -> str:
+def _too_few(strata: tuple[Stratum, ...], *, metric: Metric, rules: Rules) -> str:
     baseline = pool([stratum.baseline for stratum in strata])
     variant = pool([stratum.variant for stratum in strata])
-    smaller = min(baseline.moments.n, variant.moments.n)
+    smaller = min(baseline.n, variant.n)
     if smaller < rules.min_entities:
         return f"the smaller of the two has {smaller:,} of the {rules.min_entities:,} entities that a claim needs"
     if rules.sequential and is_rate(metric):
         # Expected if both convert alike, so that a variant that never converts can be found worse.
-        share = smaller / (baseline.moments.n + variant.moments.n)
+        share = smaller / (baseline.n + variant.n)
         converted = baseline.converted + variant.converted
-        rarer = share * min(converted, baseline.moments.n + variant.moments.n - converted)
+        rarer = share * min(converted, baseline.n + variant.n - converted)
         if rarer < MIN_OF_EACH_KIND:
             return (
                 f"a variant is expected to have only {rarer:,.1f} of the {MIN_OF_EACH_KIND} entities that must have"
                 " converted, and of those that must not have"
             )
     return ""
+
+
+def _unsettled(strata: tuple[Stratum, ...]) -> str:
+    """Values that still fill favour the variant whose outcomes come sooner."""
+    samples = [sample for stratum in strata for sample in (stratum.baseline, stratum.variant)]
+    unsettled = sum(sample.unsettled for sample in samples)
+    if unsettled == 0:
+        return ""
+    entities = sum(sample.n + sample.missing for sample in samples)
+    return f"still filling: {unsettled:,} of {entities:,} entities are not settled, and only settled ones decide"
 
 
 def difference_bounds(compared: Compared, alpha: float) -> Bounds | None:

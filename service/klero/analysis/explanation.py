@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from klero.analysis import words
-from klero.analysis.moments import MIN_FOR_VARIANCE
 
 if TYPE_CHECKING:
     from klero.analysis.compare import Compared, TwoSampleTest
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 METHODS = {
     "mee": "score test",
     "t": "Welch's t-test",
-    "z": "post-stratified z-test",
+    "z": "z-test",
     "confidence_sequence": "confidence sequence",
 }
 """How the method of an interval is called in a sentence."""
@@ -31,7 +30,7 @@ def explain(compared: Compared, *, adjusted_p_value: float | None, lift_is_open:
     """
     test = compared.test
     if test is None:
-        return f"Not computed: no epoch has {MIN_FOR_VARIANCE} entities of both variants."
+        return f"Not computed: a variant has {compared.gap}."
     variant = f"{words.name(compared.variant)} at {words.value_of(compared.metric, test.variant_value)}"
     baseline = f"{words.value_of(compared.metric, test.baseline_value)} for {words.name(compared.baseline)}"
     clauses = [f"{variant} against {baseline}: {_finding(compared, test, adjusted_p_value)}"]
@@ -40,7 +39,7 @@ def explain(compared: Compared, *, adjusted_p_value: float | None, lift_is_open:
     if compared.left_out:
         epochs = words.listed([str(epoch) for epoch in compared.left_out])
         noun = "epoch" if len(compared.left_out) == 1 else "epochs"
-        clauses.append(f"{noun} {epochs} left out, where a variant has fewer than {MIN_FOR_VARIANCE} entities")
+        clauses.append(f"{noun} {epochs} left out, where a variant has {compared.gap}")
     if caveat and compared.p_value is not None:
         clauses.append(caveat)
     return "; ".join(clauses) + "."

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from klero.analysis import sample_ratio, words
+from klero.analysis import sample_ratio, windows, words
 from klero.v1.experiment_pb2 import AssignmentSource
 from klero.v1.results_pb2 import HealthCheck, HealthState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from klero.analysis.rules import Rules
+    from klero.analysis.basis import Basis
     from klero.analysis.tallied import Tallied
     from klero.storage.v1.tally_pb2 import IterationTally
     from klero.v1.experiment_pb2 import Experiment, Metric
@@ -34,31 +34,35 @@ OK, WARNING, FAILED, UNKNOWN = (
 
 
 def check(
-    definition: Experiment,
-    tally: IterationTally,
-    tallied: Tallied,
-    *,
-    weights: Mapping[int, Mapping[str, float]],
-    rules: Rules,
+    tally: IterationTally, settled: Tallied, *, weights: Mapping[int, Mapping[str, float]], basis: Basis
 ) -> list[HealthCheck]:
-    """Every check, in a fixed order.
+    """Every check that applies, in a fixed order.
 
     Args:
-        definition: What was configured.
         tally: Counts of the iteration.
-        tallied: The same by epoch and variant.
+        settled: The same by epoch and variant.
         weights: Percent by epoch and variant id; an epoch without is not tested.
-        rules: The plan.
+        basis: What the iteration is judged by.
 
     """
+    definition = basis.definition
     variant_ids = [variant.id for variant in (definition.control, *definition.variants)]
-    enrolled = sum(tallied.enrolled(variant_id) for variant_id in variant_ids)
-    return [
-        _sample_ratio(definition, tallied, variant_ids=variant_ids, weights=weights, alpha=rules.plan.srm_alpha),
+    enrolled = sum(settled.enrolled(variant_id) for variant_id in variant_ids)
+    outcomes = _outcomes(definition.metrics, settled, variant_ids)
+    checks = [
+        _sample_ratio(definition, settled, variant_ids=variant_ids, weights=weights, alpha=basis.rules.plan.srm_alpha),
         _multi_exposed(tally.conflicting, enrolled),
-        _missing_outcomes(definition.metrics, tallied, variant_ids=variant_ids, enrolled=enrolled),
-        _before_exposure(tally.before_exposure, _outcomes(definition.metrics, tallied, variant_ids)),
+        _missing_outcomes(definition.metrics, settled, variant_ids=variant_ids, enrolled=enrolled),
+        _before_exposure(tally.before_exposure, outcomes),
     ]
+    if any(metric.HasField("window") for metric in definition.metrics):
+        closed = sum(settled.settled(variant_id) for variant_id in variant_ids)
+        checks += [windows.late_outcomes(tally.late, outcomes), windows.ripeness(closed, enrolled)]
+    if any(settled.pooled(each, metric.name).missing for each in variant_ids for metric in definition.metrics):
+        checks.append(windows.missing_values(basis.doubts))
+    if tally.paused:
+        checks.append(windows.pauses(tally.paused))
+    return checks
 
 
 def _sample_ratio(

@@ -4,171 +4,157 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from klero.analysis import health, progress, tallied
-from klero.analysis.compare import Compared, compare
-from klero.analysis.estimates import estimate
-from klero.analysis.multiplicity import holm
-from klero.analysis.rules import Rules, rules_of
-from klero.analysis.significance import significance
-from klero.analysis.verdict import Evidence, Situation, conclude, failed
-from klero.v1.experiment_pb2 import Allocation, Experiment, MetricType
-from klero.v1.results_pb2 import Comparison, EpochResult, ExperimentResults, ResultsView, VariantResult
+from klero.analysis import health, missing_values, progress, tallied
+from klero.analysis.advice import of_settled
+from klero.analysis.basis import Basis
+from klero.analysis.comparisons import by_plan, compare_all, comparison
+from klero.analysis.rules import rules_of
+from klero.analysis.segments import segments
+from klero.analysis.variants import variant_results
+from klero.analysis.verdict import Evidence, Situation, blocking, conclude
+from klero.v1.experiment_pb2 import Allocation, Experiment
+from klero.v1.results_pb2 import EpochResult, ExperimentResults, ResultsView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from klero.analysis.compare import Compared
     from klero.analysis.options import JudgeOptions
     from klero.analysis.tallied import Tallied
-    from klero.storage.v1.tally_pb2 import IterationTally
-    from klero.v1.experiment_pb2 import Metric, Variant
+    from klero.analysis.verdict import Conclusion
+    from klero.storage.v1.tally_pb2 import Breakdown, IterationTally
     from klero.v1.results_pb2 import SignificanceResult
 
+LIVE, SETTLED = ResultsView.RESULTS_VIEW_LIVE, ResultsView.RESULTS_VIEW_SETTLED
 
-def judge(definition: Experiment, tally: IterationTally, *, options: JudgeOptions) -> ExperimentResults:
+
+def judge(
+    definition: Experiment,
+    tally: IterationTally,
+    *,
+    options: JudgeOptions,
+    breakdowns: Mapping[str, Breakdown] | None = None,
+) -> ExperimentResults:
     """Estimates, comparisons, health and verdict.
 
-    Metrics last the whole iteration, without windows of their own: every enrolled entity counts at
-    once, so that settled is enrolled and every view has the same numbers.
+    Health and verdict rest on settled entities, whatever view estimates and comparisons show: values
+    that still fill favour the variant whose outcomes come sooner.
 
     Args:
-        definition: As stored. Method SEQUENTIAL or FIXED_HORIZON, correction HOLM or NONE, metrics
-            CONVERSION or CONTINUOUS by sum; an iteration of 0 was never started.
+        definition: As stored. Method SEQUENTIAL or FIXED_HORIZON, correction HOLM or NONE; an
+            iteration of 0 was never started.
         tally: Of the same iteration.
         options: Circumstances.
+        breakdowns: The same entities by dimension, in the order in which segments are wanted. None: no segments.
 
     """
-    rules, data = rules_of(definition), tallied.read(tally)
-    variants = [definition.control, *definition.variants]
-    enrolled = sum(data.enrolled(variant.id) for variant in variants)
-    weights = _weights(definition, options)
-    checks = health.check(definition, tally, data, weights=weights, rules=rules)
-    compared = _compare_all(definition, data, rules)
-    judged = _correct(compared, rules=rules, caveat=progress.caveat(rules, enrolled=enrolled, stopped=tally.stopped))
-    current = weights.get(definition.allocation.epoch, {})
+    rules, view = rules_of(definition), options.view or SETTLED
+    settled = tallied.read(tally.arms, definition.metrics, SETTLED)
+    data = tallied.read(tally.arms, definition.metrics, LIVE) if view == LIVE else settled
+    situation = _situation(definition, tally, settled)
+    weights = _weights(definition, tally)
+    basis = Basis(
+        definition=definition,
+        rules=rules,
+        view=view,
+        weights=weights.get(definition.allocation.epoch, {}),
+        doubts=missing_values.doubts(definition, settled),
+        caveat=progress.caveat(rules, settled=situation.settled, closed=tally.closed),
+    )
+    checks = health.check(tally, settled, weights=weights, basis=basis)
+    decisive = by_plan(compare_all(settled, basis), basis)
+    shown = by_plan(compare_all(data, basis), basis) if view == LIVE else decisive
     conclusion = conclude(
-        [Evidence(each, result) for each, result in judged if each.metric.primary and _is_compared(each, current)],
-        situation=Situation(definition.iteration > 0, tally.stopped, enrolled, failed(checks)),
+        [Evidence(each, result) for each, result in decisive if _decides(each, basis)],
+        situation=situation,
+        failed=blocking(checks),
         rules=rules,
     )
     results = ExperimentResults(
         experiment_id=definition.id,
-        variant_results={
-            variant.id: _variant_result(variant, definition.metrics, data, weights=current, rules=rules)
-            for variant in variants
-        },
+        variant_results=variant_results(data, basis),
         winner=conclusion.winner,
-        recommendation=conclusion.recommendation,
+        recommendation=_recommendation(conclusion, definition, data),
         control_variant_id=definition.control.id,
         verdict=conclusion.verdict,
-        comparisons=[_comparison(each, result) for each, result in judged],
+        comparisons=[comparison(each, result) for each, result in shown],
         health=checks,
         plan=rules.plan,
-        progress=progress.progress(definition, tally, enrolled=enrolled),
-        is_final=tally.stopped,
+        progress=progress.progress(definition, tally, enrolled=situation.enrolled, settled=situation.settled),
+        is_final=tally.closed,
         revision=definition.revision,
-        epochs=_epochs(definition, data, weights),
+        epochs=_epochs(definition, tally, settled, weights),
         engine_version=options.engine_version,
         as_of=tally.position,
         iteration=definition.iteration,
-        view=options.view or ResultsView.RESULTS_VIEW_SETTLED,
+        view=view,
+        segments=segments(breakdowns or {}, basis),
     )
     results.collected_at.FromMilliseconds(options.collected_at_ms)
     results.lag.FromMilliseconds(max(0, options.journal_end_ms - tally.time_ms) if tally.position else 0)
-    if conclusion.shown is not None:
-        results.analysis.CopyFrom(conclusion.shown.result)
+    analysis = _analysis(conclusion, shown)
+    if analysis is not None:
+        results.analysis.CopyFrom(analysis)
     return results
 
 
-def _weights(definition: Experiment, options: JudgeOptions) -> dict[int, Mapping[str, float]]:
-    """Percent by epoch and variant id."""
-    weights = dict(options.epoch_weights)
+def _situation(definition: Experiment, tally: IterationTally, settled: Tallied) -> Situation:
+    variants = [definition.control, *definition.variants]
+    return Situation(
+        started=definition.iteration > 0,
+        stopped=tally.stopped,
+        closed=tally.closed,
+        enrolled=sum(settled.enrolled(variant.id) for variant in variants),
+        settled=sum(settled.settled(variant.id) for variant in variants),
+    )
+
+
+def _decides(compared: Compared, basis: Basis) -> bool:
+    """Whether the verdict waits for the comparison; a variant that gets nobody new would be waited for in vain."""
+    gets_nobody = bool(basis.weights) and basis.weights.get(compared.variant.id, 0.0) == 0
+    return compared.metric.primary and not (gets_nobody and compared.obstacle)
+
+
+def _recommendation(conclusion: Conclusion, definition: Experiment, data: Tallied) -> str:
+    variants = [definition.control, *definition.variants]
+    filling = any(data.pooled(variant.id, each.name).unsettled for variant in variants for each in definition.metrics)
+    return of_settled(conclusion.recommendation) if filling else conclusion.recommendation
+
+
+def _analysis(
+    conclusion: Conclusion, shown: Sequence[tuple[Compared, SignificanceResult]]
+) -> SignificanceResult | None:
+    """What is shown of the comparison that counts. None: no primary metric."""
+    if conclusion.shown is None:
+        return None
+    counts = conclusion.shown.compared
+    return next(
+        result
+        for each, result in shown
+        if (each.metric.name, each.variant.id) == (counts.metric.name, counts.variant.id)
+    )
+
+
+def _weights(definition: Experiment, tally: IterationTally) -> dict[int, Mapping[str, float]]:
+    """Percent by epoch and variant id, as far as it is known."""
+    weights: dict[int, Mapping[str, float]] = {epoch.epoch: dict(epoch.weights) for epoch in tally.epochs}
     if definition.HasField("allocation"):
         weights[definition.allocation.epoch] = dict(definition.allocation.weights)
     return weights
 
 
-def _compare_all(definition: Experiment, data: Tallied, rules: Rules) -> list[Compared]:
-    """Every variant but the control for every metric: by metric, then by variant."""
-    return [
-        compare(
-            data.strata(definition.control.id, variant.id, metric.name),
-            metric=metric,
-            baseline=definition.control,
-            variant=variant,
-            rules=rules,
-        )
-        for metric in definition.metrics
-        for variant in definition.variants
-    ]
-
-
-def _correct(compared: Sequence[Compared], *, rules: Rules, caveat: str) -> list[tuple[Compared, SignificanceResult]]:
-    """Results, corrected within the primary metric and within all others, in the order of `compared`.
-
-    The primary metric is a family of its own at full alpha, because it alone decides.
-    """
-    adjusted: list[float | None] = [None] * len(compared)
-    sizes = [1] * len(compared)
-    for primary in (True, False):
-        family = [index for index, each in enumerate(compared) if each.metric.primary is primary]
-        if len(family) == 1 or not rules.corrects:
-            continue
-        corrected = holm([compared[index].p_value for index in family])
-        for index, p_value in zip(family, corrected, strict=True):
-            adjusted[index], sizes[index] = p_value, len(family)
-    return [
-        (each, significance(each, rules=rules, adjusted_p_value=p_value, family=size, caveat=caveat))
-        for each, p_value, size in zip(compared, adjusted, sizes, strict=True)
-    ]
-
-
-def _is_compared(compared: Compared, weights: Mapping[str, float]) -> bool:
-    """Whether the verdict waits for the variant: one that gets nobody new would be waited for in vain."""
-    gets_nobody = bool(weights) and weights.get(compared.variant.id, 0.0) == 0
-    return not (gets_nobody and compared.obstacle)
-
-
-def _comparison(compared: Compared, result: SignificanceResult) -> Comparison:
-    return Comparison(
-        variant_id=compared.variant.id,
-        baseline_variant_id=compared.baseline.id,
-        metric=compared.metric.name,
-        result=result,
-    )
-
-
-def _variant_result(
-    variant: Variant, metrics: Sequence[Metric], data: Tallied, *, weights: Mapping[str, float], rules: Rules
-) -> VariantResult:
-    enrolled = data.enrolled(variant.id)
-    samples = {metric.name: data.pooled(variant.id, metric.name) for metric in metrics}
-    estimates = {
-        metric.name: estimate(samples[metric.name], metric=metric, rules=rules)
-        for metric in metrics
-        if samples[metric.name].moments.n > 0
-    }
-    leading = next((metric for metric in metrics if metric.primary), metrics[0] if metrics else None)
-    converts = leading is not None and leading.type == MetricType.METRIC_TYPE_CONVERSION
-    return VariantResult(
-        variant_id=variant.id,
-        sample_size=enrolled,
-        metrics={name: result.value for name, result in estimates.items()},
-        conversions=samples[leading.name].converted if leading is not None and converts else 0,
-        metric_results=estimates,
-        enrolled=enrolled,
-        settled=enrolled,
-        weight=weights.get(variant.id, 0.0),
-    )
-
-
-def _epochs(definition: Experiment, data: Tallied, weights: Mapping[int, Mapping[str, float]]) -> list[EpochResult]:
-    """Every epoch with entities or weights; of past ones number and weights are known."""
+def _epochs(
+    definition: Experiment, tally: IterationTally, data: Tallied, weights: Mapping[int, Mapping[str, float]]
+) -> list[EpochResult]:
+    """Every epoch with entities or weights; of past ones number, weights and beginning are known."""
     current = definition.allocation
+    opened = {epoch.epoch: epoch.opened_ms for epoch in tally.epochs}
     variant_ids = [variant.id for variant in (definition.control, *definition.variants)]
-    return [
-        EpochResult(
-            allocation=current if epoch == current.epoch else Allocation(epoch=epoch, weights=weights.get(epoch, {})),
-            enrolled={variant_id: data.enrolled(variant_id, epoch) for variant_id in variant_ids},
-        )
-        for epoch in sorted({*data.epochs, *weights})
-    ]
+    found = []
+    for epoch in sorted({*data.epochs, *weights}):
+        allocation = Allocation(epoch=epoch, weights=weights.get(epoch, {}))
+        if epoch in opened:
+            allocation.started_at.FromMilliseconds(opened[epoch])
+        enrolled = {variant_id: data.enrolled(variant_id, epoch) for variant_id in variant_ids}
+        found.append(EpochResult(allocation=current if epoch == current.epoch else allocation, enrolled=enrolled))
+    return found

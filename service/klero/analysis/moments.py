@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from klero.analysis.fieller import Estimate
 from klero.v1 import results_pb2
 
 if TYPE_CHECKING:
@@ -36,6 +37,26 @@ class Moments:
     def variance_of_mean(self) -> float:
         """Squared standard error of `mean`. Needs `MIN_FOR_VARIANCE` entities."""
         return self.variance / self.n
+
+    @property
+    def value(self) -> float | None:
+        """The mean. None without entities."""
+        return self.mean if self.n else None
+
+    @property
+    def obstacle(self) -> str:
+        """Why there is no `estimate`, one clause. Empty: there is one."""
+        return "" if self.n >= MIN_FOR_VARIANCE else f"fewer than {MIN_FOR_VARIANCE} entities"
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its variance. Needs an empty `obstacle`."""
+        return Estimate(self.mean, self.variance_of_mean)
+
+    @property
+    def spread(self) -> Moments:
+        """Moments of single values."""
+        return self
 
 
 EMPTY = Moments(0, 0.0, 0.0)

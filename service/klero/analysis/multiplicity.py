@@ -25,3 +25,21 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_value))
         adjusted[index] = largest
     return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
+    """P-values adjusted so that the expected share of false claims among all claims is bounded.
+
+    Args:
+        p_values: As for `holm`.
+
+    Source: Benjamini and Hochberg (1995).
+
+    """
+    known = sorted(((p_value, index) for index, p_value in enumerate(p_values) if p_value is not None), reverse=True)
+    adjusted: list[float | None] = [None] * len(p_values)
+    smallest = 1.0
+    for above, (p_value, index) in enumerate(known):
+        smallest = min(smallest, len(p_values) / (len(known) - above) * p_value)
+        adjusted[index] = smallest
+    return adjusted

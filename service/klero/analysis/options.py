@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from klero.v1.results_pb2 import ResultsView
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +21,4 @@ class JudgeOptions:
     """Klero's version."""
 
     view: ResultsView.ValueType = ResultsView.RESULTS_VIEW_SETTLED
-    """Which entities are counted. Without outcome windows every view has the same numbers."""
-
-    epoch_weights: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    """Configured percent by epoch and variant id. The definition's own allocation goes before it."""
+    """Which entities estimates and comparisons show; the verdict rests on settled ones in any case."""

@@ -72,8 +72,9 @@ def _set_effect(result: SignificanceResult, compared: Compared, test: TwoSampleT
     if is_rate(compared.metric):
         standardized = effects.cohens_h(test.baseline_value, test.variant_value)
     else:
-        parts = [sample.moments for stratum in compared.strata for sample in (stratum.baseline, stratum.variant)]
-        standardized = effects.cohens_d(test.effect, parts)
+        samples = [sample for stratum in compared.strata for sample in (stratum.baseline, stratum.variant)]
+        parts = [sample.values.spread for sample in samples]
+        standardized = effects.cohens_d(test.effect, [part for part in parts if part is not None])
     if standardized is not None:
         result.standardized_effect = standardized
     result.effect_size = effects.size_label(standardized)

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from klero.analysis import strata
+from klero.analysis import quantiles, ratios, samples
 from klero.analysis.moments import from_proto
-from klero.analysis.strata import Sample, Stratum
+from klero.analysis.samples import Sample
+from klero.analysis.strata import Stratum
+from klero.v1.experiment_pb2 import MetricType
+from klero.v1.results_pb2 import ResultsView
 
 if TYPE_CHECKING:
-    from klero.storage.v1.tally_pb2 import IterationTally, MetricTally
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from klero.storage.v1 import tally_pb2
+    from klero.v1.experiment_pb2 import Metric
 
 
 @dataclass(frozen=True, slots=True)
 class Tallied:
-    """Samples and enrolment of one iteration."""
+    """Samples and enrolment of some entities of one iteration, in one view."""
 
     epochs: tuple[int, ...]
     """With entities, rising."""
 
-    _enrolled: dict[tuple[int, str], int]
-    _samples: dict[tuple[int, str, str], Sample]
+    _enrolled: Mapping[tuple[int, str], int]
+    _settled: Mapping[tuple[int, str], int]
+    _samples: Mapping[tuple[int, str, str], Sample]
 
     def enrolled(self, variant_id: str, epoch: int | None = None) -> int:
         """Entities of a variant, in one epoch or in all."""
         epochs = self.epochs if epoch is None else (epoch,)
         return sum(self._enrolled.get((each, variant_id), 0) for each in epochs)
 
+    def settled(self, variant_id: str) -> int:
+        """Entities of a variant whose longest window has closed."""
+        return sum(self._settled.get((each, variant_id), 0) for each in self.epochs)
+
     def pooled(self, variant_id: str, metric: str) -> Sample:
         """All entities of a variant."""
-        return strata.pool([self._sample(epoch, variant_id, metric) for epoch in self.epochs])
+        return samples.pool([self._sample(epoch, variant_id, metric) for epoch in self.epochs])
 
     def strata(self, baseline_id: str, variant_id: str, metric: str) -> list[Stratum]:
         """Two variants side by side, one stratum per epoch, oldest first."""
@@ -40,19 +52,50 @@ class Tallied:
         ]
 
     def _sample(self, epoch: int, variant_id: str, metric: str) -> Sample:
-        return self._samples.get((epoch, variant_id, metric), strata.EMPTY)
+        return self._samples.get((epoch, variant_id, metric), samples.EMPTY)
 
 
-def read(tally: IterationTally) -> Tallied:
-    """Sort a tally by epoch, variant and metric."""
+def read(arms: Sequence[tally_pb2.ArmTally], metrics: Iterable[Metric], view: ResultsView.ValueType) -> Tallied:
+    """Sort arms by epoch, variant and metric; several of one epoch and variant are added up.
+
+    Args:
+        arms: Of disjoint entities.
+        metrics: Say what the values of each metric are.
+        view: SETTLED reads entities with closed windows where a metric has a window; LIVE all.
+
+    """
+    by_name = {metric.name: metric for metric in metrics}
+    enrolled, settled = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    parts = defaultdict[tuple[int, str, str], list[Sample]](list)
+    for arm in arms:
+        enrolled[arm.epoch, arm.variant_id] += arm.enrolled
+        settled[arm.epoch, arm.variant_id] += arm.settled
+        for counted in arm.metrics:
+            if counted.metric in by_name:
+                sample = _sample(counted, by_name[counted.metric], view)
+                parts[arm.epoch, arm.variant_id, counted.metric].append(sample)
     return Tallied(
-        epochs=tuple(sorted({arm.epoch for arm in tally.arms})),
-        _enrolled={(arm.epoch, arm.variant_id): arm.enrolled for arm in tally.arms},
-        _samples={
-            (arm.epoch, arm.variant_id, metric.metric): _sample(metric) for arm in tally.arms for metric in arm.metrics
-        },
+        epochs=tuple(sorted({arm.epoch for arm in arms})),
+        _enrolled=enrolled,
+        _settled=settled,
+        _samples={key: samples.pool(found) for key, found in parts.items()},
     )
 
 
-def _sample(metric: MetricTally) -> Sample:
-    return Sample(from_proto(metric.moments), metric.nonzero, metric.events)
+def _sample(counted: tally_pb2.MetricTally, metric: Metric, view: ResultsView.ValueType) -> Sample:
+    live = view == ResultsView.RESULTS_VIEW_LIVE
+    found = counted.live if live or not counted.HasField("settled") else counted.settled
+    values = _values(found, metric)
+    unsettled = 0
+    if live and counted.HasField("settled"):
+        closed = _values(counted.settled, metric).n + counted.settled.missing
+        unsettled = max(values.n + found.missing - closed, 0)
+    return Sample(values, found.nonzero, counted.events, found.missing, unsettled)
+
+
+def _values(found: tally_pb2.Values, metric: Metric) -> samples.Values:
+    if metric.type == MetricType.METRIC_TYPE_RATIO:
+        return ratios.from_proto(found.moments)
+    if metric.type == MetricType.METRIC_TYPE_QUANTILE:
+        return quantiles.from_proto(found.sketch, metric.quantile)
+    return from_proto(found.moments)

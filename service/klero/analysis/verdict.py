@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from klero.analysis import advice
+from klero.analysis.advice import Phase
 from klero.v1.experiment_pb2 import MetricGoal
 from klero.v1.results_pb2 import HealthState, PracticalEffect, SignificanceResult, Verdict
 
@@ -63,9 +64,12 @@ class Situation:
 
     started: bool
     stopped: bool
+    closed: bool
+    """Whether it stopped and every window has closed."""
+
     enrolled: int
-    failed: Sequence[HealthCheck]
-    """Health checks that block any winner."""
+    settled: int
+    """Entities whose longest window has closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,14 @@ class Conclusion:
     """The comparison that counts. None: no primary metric."""
 
 
-def failed(checks: Sequence[HealthCheck]) -> list[HealthCheck]:
+def blocking(checks: Sequence[HealthCheck]) -> list[HealthCheck]:
     """Pick the checks that block any winner."""
     return [check for check in checks if check.state == HealthState.HEALTH_STATE_FAILED]
 
 
-def conclude(evidence: Sequence[Evidence], *, situation: Situation, rules: Rules) -> Conclusion:
+def conclude(
+    evidence: Sequence[Evidence], *, situation: Situation, failed: Sequence[HealthCheck], rules: Rules
+) -> Conclusion:
     """Go through the questions in their order; the first that has an answer gives the verdict.
 
     Is there something to decide, can the data be believed, is the sample large enough, is now the
@@ -95,6 +101,7 @@ def conclude(evidence: Sequence[Evidence], *, situation: Situation, rules: Rules
     Args:
         evidence: One per variant that is compared, in their order. Empty: no primary metric.
         situation: How far the iteration is.
+        failed: Health checks that block any winner.
         rules: The plan.
 
     """
@@ -102,24 +109,31 @@ def conclude(evidence: Sequence[Evidence], *, situation: Situation, rules: Rules
         missing = "no metric is primary" if situation.started else "the experiment was never started"
         return Conclusion(Verdict.VERDICT_NOT_APPLICABLE, f"Nothing to decide: {missing}.", shown=_closest(evidence))
     shown = _closest(evidence)
-    if situation.failed:
-        return Conclusion(Verdict.VERDICT_UNHEALTHY, advice.unhealthy(situation.failed), shown=shown)
-    undecided = Verdict.VERDICT_INCONCLUSIVE if _ended(situation, rules) else Verdict.VERDICT_KEEP_RUNNING
+    if failed:
+        return Conclusion(Verdict.VERDICT_UNHEALTHY, advice.unhealthy(failed), shown=shown)
+    phase = _phase(situation, rules)
+    undecided = Verdict.VERDICT_INCONCLUSIVE if phase == Phase.ENDED else Verdict.VERDICT_KEEP_RUNNING
     blocked = [each for each in evidence if each.compared.obstacle]
     if blocked:
-        recommendation = advice.too_few(blocked[0].compared, situation.enrolled, ended=_ended(situation, rules))
+        recommendation = advice.too_few(
+            blocked[0].compared, phase, enrolled=situation.enrolled, settled=situation.settled
+        )
         return Conclusion(undecided, recommendation, shown=shown)
-    if not rules.sequential and not _ended(situation, rules):
-        recommendation = advice.too_early(situation.enrolled, rules.plan.planned_sample_size)
+    if not rules.sequential and phase != Phase.ENDED:
+        recommendation = advice.too_early(phase, settled=situation.settled, planned=rules.plan.planned_sample_size)
         return Conclusion(undecided, recommendation, shown=shown)
-    return _by_evidence(evidence, undecided=undecided, situation=situation, rules=rules)
+    return _by_evidence(evidence, undecided=undecided, phase=phase, situation=situation, rules=rules)
 
 
 def _by_evidence(
-    evidence: Sequence[Evidence], *, undecided: Verdict.ValueType, situation: Situation, rules: Rules
+    evidence: Sequence[Evidence],
+    *,
+    undecided: Verdict.ValueType,
+    phase: Phase,
+    situation: Situation,
+    rules: Rules,
 ) -> Conclusion:
     best = max(evidence, key=lambda each: each.gain)
-    ended = undecided == Verdict.VERDICT_INCONCLUSIVE
     better = [each for each in evidence if each.better]
     if better:
         leader = max(better, key=lambda each: each.gain)
@@ -128,7 +142,7 @@ def _by_evidence(
             variant_id = leader.compared.variant.id
             recommendation = advice.ship(leader.compared, leader.result)
             return Conclusion(Verdict.VERDICT_SHIP, recommendation, winner=variant_id, shown=leader)
-        recommendation = advice.tie(leader.compared, leader.result, [each.compared for each in rivals], ended=ended)
+        recommendation = advice.tie(leader.compared, leader.result, [each.compared for each in rivals], phase)
         return Conclusion(undecided, recommendation, shown=leader)
     if all(each.worse for each in evidence):
         recommendation = advice.roll_back(best.compared, best.result, variants=len(evidence))
@@ -142,16 +156,17 @@ def _by_evidence(
     recommendation = advice.undecided(
         shown.compared,
         shown.result,
-        progress=advice.standing(situation.enrolled, rules.plan.planned_sample_size, ended=ended),
+        progress=advice.standing(phase, settled=situation.settled, planned=rules.plan.planned_sample_size),
         power=rules.plan.power,
         harmful=harmful,
     )
     return Conclusion(undecided, recommendation, shown=shown)
 
 
-def _ended(situation: Situation, rules: Rules) -> bool:
-    """Whether no more entities can decide."""
-    return situation.stopped or 0 < rules.last_entity <= situation.enrolled
+def _phase(situation: Situation, rules: Rules) -> Phase:
+    if situation.closed or 0 < rules.last_entity <= situation.settled:
+        return Phase.ENDED
+    return Phase.DRAINING if situation.stopped else Phase.RUNNING
 
 
 def _closest(evidence: Sequence[Evidence]) -> Evidence | None:

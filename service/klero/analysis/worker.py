@@ -17,11 +17,11 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from klero.storage.v1.tally_pb2 import IterationTally
+from klero.storage.v1.tally_pb2 import Breakdown, IterationTally
 from klero.v1.experiment_pb2 import Experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from klero.analysis.options import JudgeOptions
 
@@ -36,19 +36,22 @@ class AnalysisWorker:
         """Start nothing yet: the process starts with the first call."""
         self._pool = _new_pool()
 
-    async def judge(self, definition: bytes, tally: bytes, options: JudgeOptions) -> bytes:
+    async def judge(
+        self, definition: bytes, tally: bytes, options: JudgeOptions, breakdowns: Mapping[str, bytes] | None = None
+    ) -> bytes:
         """Judge one iteration, serialized `ExperimentResults`; see `klero.analysis.judge.judge`.
 
         Args:
             definition: Serialized `klero.v1.Experiment`.
             tally: Serialized `klero.storage.v1.IterationTally`.
             options: Circumstances.
+            breakdowns: Serialized `klero.storage.v1.Breakdown` by dimension. None: no segments.
 
         Raises:
             BrokenProcessPool: The process died twice over the same call.
 
         """
-        return await self._run(_judge, definition, tally, options)
+        return await self._run(_judge, definition, tally, options, dict(breakdowns or {}))
 
     async def warm_up(self) -> int:
         """Start the process and load the statistics, so that the first results do not wait for it.
@@ -101,8 +104,13 @@ def _load() -> int:
     return os.getpid()
 
 
-def _judge(definition: bytes, tally: bytes, options: JudgeOptions) -> bytes:
+def _judge(definition: bytes, tally: bytes, options: JudgeOptions, breakdowns: Mapping[str, bytes]) -> bytes:
     from klero.analysis.judge import judge  # noqa: PLC0415 - as above
 
-    results = judge(Experiment.FromString(definition), IterationTally.FromString(tally), options=options)
+    results = judge(
+        Experiment.FromString(definition),
+        IterationTally.FromString(tally),
+        options=options,
+        breakdowns={dimension: Breakdown.FromString(found) for dimension, found in breakdowns.items()},
+    )
     return results.SerializeToString(deterministic=True)

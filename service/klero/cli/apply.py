@@ -78,6 +78,7 @@ def _authored(experiment: Experiment) -> Experiment:
     authored.ClearField("allocation")
     authored.ClearField("status_reason")
     authored.ClearField("shipped_variant_id")
+    authored.ClearField("closed_early")
     authored.analysis_plan.ClearField("frozen_at")
     authored.analysis_plan.ClearField("digest")
     return authored

@@ -40,12 +40,14 @@ def start_command(remote: Remote, experiment_id: str, reason: str, namespace: st
 @click.command("stop")
 @click.argument("experiment_id", metavar="EXPERIMENT")
 @click.option("--ship", "variant_id", default="", metavar="VARIANT", help="What everyone gets. Default: the control.")
+@click.option("--immediate", is_flag=True, help="Close open outcome windows now, and leave their entities out.")
 @_reason_option
 @calling
 def stop_command(
     remote: Remote,
     experiment_id: str,
     variant_id: str,
+    immediate: bool,
     reason: str,
     namespace: str,
     as_json: bool,
@@ -53,7 +55,9 @@ def stop_command(
     """End the iteration and decide what everyone gets from now on."""
     stopped = remote.experiments(
         "StopExperiment",
-        StopExperimentRequest(id=experiment_id, namespace=namespace, reason=reason, ship_variant_id=variant_id),
+        StopExperimentRequest(
+            id=experiment_id, namespace=namespace, reason=reason, ship_variant_id=variant_id, immediate=immediate
+        ),
     )
     if as_json:
         print_json(stopped)

@@ -5,49 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from klero.analysis.words import probability, value_of
-from klero.v1.experiment_pb2 import MetricType
+from klero.report.rows import empty_table, rows
+from klero.report.segments import segment_tables
 from klero.v1.results_pb2 import HealthState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
+    from rich.table import Table
 
     from klero.v1.experiment_pb2 import Experiment, Metric
-    from klero.v1.results_pb2 import Comparison, ConfidenceInterval, ExperimentResults, SignificanceResult
+    from klero.v1.results_pb2 import ExperimentResults
 
-NOT_COMPUTED = "-"
 _STYLES = {HealthState.HEALTH_STATE_WARNING: "yellow", HealthState.HEALTH_STATE_FAILED: "red"}
 
 
 def results_table(experiment: Experiment, results: ExperimentResults) -> RenderableType:
-    """Verdict, a table per metric, how to read them, and health."""
+    """Verdict, a table per metric, how to read them, segments, and health."""
     parts: list[RenderableType] = [Text(results.recommendation, style="bold"), Text()]
     for metric in experiment.metrics:
         parts += [_title(metric), metric_table(experiment, results, metric), Text()]
     parts.extend(_reading(results))
+    parts.extend(segment_tables(experiment, results))
     parts.extend(_health(results))
     return Group(*parts)
 
 
 def metric_table(experiment: Experiment, results: ExperimentResults, metric: Metric) -> Table:
     """One metric: each variant's value and how it compares with the control's."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("variant", overflow="ellipsis", no_wrap=True, min_width=7)
-    is_rate = metric.type == MetricType.METRIC_TYPE_CONVERSION
-    for column in ("entities", "rate" if is_rate else "mean", "lift", "interval", "p"):
-        table.add_column(column, justify="right", no_wrap=True)
-    compared = {found.variant_id: found for found in results.comparisons if found.metric == metric.name}
-    for variant in (experiment.control, *experiment.variants):
-        found = results.variant_results[variant.id].metric_results[metric.name]
-        value = value_of(metric, found.value) if found.HasField("value") else NOT_COMPUTED
-        table.add_row(
-            variant.name or variant.id, f"{found.sample_size:,}", value, *_comparison(compared.get(variant.id))
-        )
+    table = empty_table(metric, first=("variant",))
+    for row in rows(experiment, metric, results.variant_results, results.comparisons):
+        table.add_row(*row)
     return table
 
 
@@ -58,33 +49,6 @@ def _title(metric: Metric) -> Text:
 
 def _direction(metric: Metric) -> str:
     return {1: "more is better", 2: "less is better"}.get(metric.goal, "")
-
-
-def _comparison(comparison: Comparison | None) -> tuple[str, str, str]:
-    """Lift, its interval and p; the control is compared with nobody."""
-    if comparison is None:
-        return "", "", ""
-    result = comparison.result
-    lift = f"{100 * result.lift:+.1f} %" if result.HasField("lift") else NOT_COMPUTED
-    interval = _interval(result.lift_interval) if result.HasField("lift_interval") else NOT_COMPUTED
-    return lift, interval, _p(result)
-
-
-def _interval(interval: ConfidenceInterval) -> str:
-    lower = f"{100 * interval.lower:+.1f}" if interval.HasField("lower") else "unbounded"
-    upper = f"{100 * interval.upper:+.1f} %" if interval.HasField("upper") else "unbounded"
-    return f"{lower} to {upper}"
-
-
-def _p(result: SignificanceResult) -> str:
-    if result.HasField("adjusted_p_value"):
-        value = result.adjusted_p_value
-    elif result.HasField("p_value"):
-        value = result.p_value
-    else:
-        return NOT_COMPUTED
-    written = probability(value).removeprefix("p = ").removeprefix("p ")
-    return f"{written} *" if result.significant else written
 
 
 def _reading(results: ExperimentResults) -> Iterator[Text]:

@@ -77,7 +77,7 @@ class Beginning:
         self._over.set()
         return True
 
-    async def stop(self, running: asyncio.Task[bool]) -> None:
+    async def stop(self, running: asyncio.Task[None]) -> None:
         """Give up what has not begun, and send those away who wait for it; `running` is the task of `run`."""
         self._cancelled.set()
         self._over.set()

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 # Without tokens nobody has a name.
 ANONYMOUS = "anonymous"
+# The server acting by itself.
+CONTROLLER = "controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,12 @@ class Cause:
     """Who changes something, how and why: for the audit trail."""
 
     action: str
-    """Name of the RPC."""
+    """Name of the RPC, or what the controller did."""
 
     reason: str
     """From the request; may be empty."""
+
+    actor: str = ANONYMOUS
 
 
 class Changes:
@@ -62,6 +66,12 @@ class Changes:
         # The catalog blocks on the disk; one thread keeps its calls in order.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._changing = asyncio.Lock()
+        self._draining: list[Experiment] = []
+
+    @property
+    def draining(self) -> list[Experiment]:
+        """Experiments in force that wait for their last window to close."""
+        return self._draining
 
     async def get(self, namespace: str, experiment_id: str) -> Experiment:
         """The stored definition."""
@@ -95,7 +105,7 @@ class Changes:
 
     def load(self) -> None:
         """Before serving: put the catalog in force."""
-        self._engine.load(self._catalog.snapshot())
+        self._put_in_force(self._catalog.snapshot())
 
     async def catch_up(self, *, begin: Callable[[], None]) -> None:
         """Once the journal is read: tell it what it lacks, and put the catalog in force.
@@ -113,7 +123,7 @@ class Changes:
             await self._on_disk(self._catalog.mark_told, 1, snapshot.revision)
         except KleroError:
             log.exception("the journal could not be told what it lacks; the next start tries again")
-        self._engine.load(snapshot)
+        self._put_in_force(snapshot)
 
     def close(self) -> None:
         """Finish what is under way and close the catalog."""
@@ -122,12 +132,15 @@ class Changes:
 
     def _lacking(self, snapshot: Snapshot) -> list[Control]:
         known = {(state.namespace, state.experiment_id, state.iteration): state for state in self._engine.iterations()}
-        controls: list[Control] = []
+        lacking: list[Control] = []
         for experiment in snapshot.experiments:
             state = known.get((experiment.namespace, experiment.id, experiment.iteration))
             told = 0 if state is None else 1 + int(state.stopped)
-            controls += lifecycle.controls(experiment)[told:]
-        return controls
+            all_of_it = lifecycle.controls(experiment)
+            lacking += all_of_it[told:]
+            if experiment.closed_early and told == len(all_of_it) and not self._is_closed(experiment):
+                lacking.append(all_of_it[-1])
+        return lacking
 
     async def _create(self, experiment: Experiment, cause: Cause) -> Experiment:
         async with self._changing:
@@ -156,7 +169,16 @@ class Changes:
             if control not in told:
                 await self._waiting.answer(self._engine.control(control))
         await self._on_disk(self._catalog.mark_told, after.revision, after.revision)
-        self._engine.load(await self._on_disk(self._catalog.snapshot))
+        self._put_in_force(await self._on_disk(self._catalog.snapshot))
+
+    def _put_in_force(self, snapshot: Snapshot) -> None:
+        self._engine.load(snapshot)
+        self._draining = [each for each in snapshot.experiments if each.status == lifecycle.DRAINING]
+
+    def _is_closed(self, experiment: Experiment) -> bool:
+        """Whether the journal knows that no window of the latest iteration is open."""
+        tally = self._engine.tally(experiment.namespace, experiment.id, experiment.iteration)
+        return tally is not None and tally.closed
 
     async def _forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
         # The trail outlives the entity, so that it has a name of it only that nobody can read.
@@ -178,7 +200,7 @@ class Changes:
     ) -> AuditEntry:
         entry = AuditEntry(
             namespace=namespace,
-            actor=ANONYMOUS,
+            actor=cause.actor,
             action=cause.action,
             resource_type=resource_type,
             resource_id=resource_id,

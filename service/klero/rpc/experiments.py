@@ -14,7 +14,7 @@ from klero.rpc.changes import Cause
 from klero.v1 import experiment_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Any
 
     import grpc
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DEFAULT_NAMESPACE = "default"
 _PAGE_SIZE = 100
 _MAX_PAGE_SIZE = 1000
+# Each costs a pass over the entities of the iteration.
+_MAX_DIMENSIONS = 4
 # Longest wait for `min_position` when the call has no deadline.
 _MAX_WAIT_S = 60.0
 # The answer must still reach the caller before its deadline.
@@ -106,7 +108,9 @@ class ExperimentServicer:
 
         def step(stored: Experiment) -> Experiment:
             lifecycle.check_etag(stored, request.etag)
-            return lifecycle.stop(stored, ship_variant_id=request.ship_variant_id, now=self._now())
+            return lifecycle.stop(
+                stored, ship_variant_id=request.ship_variant_id, immediate=request.immediate, now=self._now()
+            )
 
         return pb.StopExperimentResponse(experiment=await self._change(request, step, "StopExperiment"))
 
@@ -122,6 +126,7 @@ class ExperimentServicer:
             guardrails=judged.guardrails,
             revision=experiment.revision,
             lowest_node_revision=experiment.revision,
+            counters=self._results.counters(experiment),
         )
         if experiment.iteration:
             response.progress.CopyFrom(judged.progress)
@@ -132,10 +137,12 @@ class ExperimentServicer:
         self, request: pb.GetExperimentResultsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.GetExperimentResultsResponse:
         """Results of one iteration, up to at least `min_position`."""
-        _refuse_unserved(request, "dimensions")
         experiment = await self._changes.get(_namespace(request), request.id)
+        _check_dimensions(request.dimensions, experiment)
         await self._wait_for(request.min_position, context)
-        results = await self._results.judge(experiment, iteration=request.iteration, view=request.view)
+        results = await self._results.judge(
+            experiment, iteration=request.iteration, view=request.view, dimensions=request.dimensions
+        )
         return pb.GetExperimentResultsResponse(results=results)
 
     async def _wait_for(self, position: int, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -168,6 +175,28 @@ class ExperimentServicer:
 
 def _namespace(request: Any) -> str:  # noqa: ANN401  # every request of the service has the field
     return request.namespace or DEFAULT_NAMESPACE
+
+
+def _check_dimensions(dimensions: Sequence[str], experiment: Experiment) -> None:
+    """Refuse what results cannot be broken down by."""
+    known = experiment.analysis_plan.dimensions
+    allowed = (
+        f"one of analysisPlan.dimensions: {', '.join(known)}" if known else "none, analysisPlan.dimensions is empty"
+    )
+    violations = [
+        FieldViolation(f"dimensions[{index}]", f"`{dimension}` must be {allowed}")
+        for index, dimension in enumerate(dimensions)
+        if dimension not in known
+    ]
+    violations += [
+        FieldViolation(f"dimensions[{index}]", f"`{dimension}` is named twice; each must be named once")
+        for index, dimension in enumerate(dimensions)
+        if dimension in dimensions[:index]
+    ]
+    if len(dimensions) > _MAX_DIMENSIONS:
+        violations.append(FieldViolation("dimensions", f"{len(dimensions)} must be at most {_MAX_DIMENSIONS}"))
+    if violations:
+        raise InvalidFieldError(tuple(violations))
 
 
 def _refuse_unserved(request: Message, *fields: str) -> None:

@@ -36,6 +36,7 @@ from klero.rpc.admission import Admission
 from klero.rpc.beginning import Beginning, Stores
 from klero.rpc.changes import Changes
 from klero.rpc.decisions import METHODS, Decisions, Waiting
+from klero.rpc.draining import Draining
 from klero.rpc.experiments import ExperimentServicer
 from klero.rpc.forget import ForgetServicer
 from klero.rpc.methods import handlers
@@ -129,6 +130,8 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         if changes.all_told():
             changes.load()
         stack.push_async_callback(_close_journal, engine, writer, checkpointer)
+        draining = Draining(changes, engine, clock=clock)
+        stack.push_async_callback(draining.close)
         server = grpc.aio.server(
             options=[
                 # A second server on the port would silently share it.
@@ -161,7 +164,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         stopping = _stop_signals(server)
-        begun = asyncio.create_task(beginning.run())
+        begun = asyncio.create_task(_begin(beginning, draining))
         stack.push_async_callback(beginning.stop, begun)
         begun.add_done_callback(functools.partial(_stop_on_failure, stopping))
         await asyncio.wait({begun}, timeout=_PATIENCE_S)
@@ -223,7 +226,12 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
-def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[bool]) -> None:
+async def _begin(beginning: Beginning, draining: Draining) -> None:
+    if await beginning.run():
+        draining.start()
+
+
+def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[None]) -> None:
     """A damaged journal may be found after readiness was announced."""
     if not begun.cancelled() and begun.exception() is not None:
         stopping.set()

@@ -31,7 +31,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Never sent."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT: fields break their rules. google.rpc.BadRequest lists all of them by path.
-    Metadata: `fields` (how many). Also for items of Record that set what this version does not serve.
+    Metadata: `fields` (how many). Also for items of Record that set what this version does not
+    serve, or whose `event_id` or `supersedes` break their rules.
     """
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT: too many items, or too many bytes. Metadata: `size`, `limit`, `unit`."""
@@ -76,7 +77,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_ILLEGAL_TRANSITION: _ErrorReason.ValueType  # 30
     """FAILED_PRECONDITION: the status does not allow the call. Metadata: `namespace`,
-    `experiment_id`, `status`, `method`, `allowed` (statuses, comma between).
+    `experiment_id`, `status`, `method`, `allowed` (statuses, comma between; behind one may stand
+    which field of the request it needs: ``draining with `immediate` ``).
     """
     ERROR_REASON_FIELD_IMMUTABLE: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION: the field cannot change any more. Metadata: `namespace`, `resource_type`,
@@ -152,7 +154,8 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT: fields break their rules. google.rpc.BadRequest lists all of them by path.
-Metadata: `fields` (how many). Also for items of Record that set what this version does not serve.
+Metadata: `fields` (how many). Also for items of Record that set what this version does not
+serve, or whose `event_id` or `supersedes` break their rules.
 """
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT: too many items, or too many bytes. Metadata: `size`, `limit`, `unit`."""
@@ -197,7 +200,8 @@ more than 24 hours ahead, so a repeat could not be recognised. Metadata: `reques
 """
 ERROR_REASON_ILLEGAL_TRANSITION: ErrorReason.ValueType  # 30
 """FAILED_PRECONDITION: the status does not allow the call. Metadata: `namespace`,
-`experiment_id`, `status`, `method`, `allowed` (statuses, comma between).
+`experiment_id`, `status`, `method`, `allowed` (statuses, comma between; behind one may stand
+which field of the request it needs: ``draining with `immediate` ``).
 """
 ERROR_REASON_FIELD_IMMUTABLE: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION: the field cannot change any more. Metadata: `namespace`, `resource_type`,

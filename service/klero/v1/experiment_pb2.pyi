@@ -634,6 +634,7 @@ class Experiment(_message.Message):
     BANDIT_FIELD_NUMBER: _builtins.int
     CANARY_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
+    CLOSED_EARLY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Chosen by the caller: 1 to 128 of `A-Z a-z 0-9 . _ -`, unique in the namespace. Cannot change."""
     name: _builtins.str
@@ -674,6 +675,10 @@ class Experiment(_message.Message):
     layer_id: _builtins.str
     """Experiments of one layer never share an entity; the layer says who has which slots. Empty: no
     layer.
+    """
+    closed_early: _builtins.bool
+    """Output only. Stopped with `immediate`: windows that were open are closed and their entities
+    left out.
     """
     @_builtins.property
     def control(self) -> Global___Variant:
@@ -791,10 +796,11 @@ class Experiment(_message.Message):
         bandit: Global___BanditPolicy | None = ...,
         canary: Global___CanaryPolicy | None = ...,
         shadow: Global___ShadowPolicy | None = ...,
+        closed_early: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "analysis_plan", b"analysis_plan", "bandit", b"bandit", "canary", b"canary", "config", b"config", "control", b"control", "created_at", b"created_at", "ended_at", b"ended_at", "hashing", b"hashing", "policy", b"policy", "schedule", b"schedule", "shadow", b"shadow", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "analysis_plan", b"analysis_plan", "assignment_source", b"assignment_source", "bandit", b"bandit", "canary", b"canary", "config", b"config", "control", b"control", "created_at", b"created_at", "description", b"description", "ended_at", b"ended_at", "entity_type", b"entity_type", "etag", b"etag", "hashing", b"hashing", "hypothesis", b"hypothesis", "id", b"id", "iteration", b"iteration", "labels", b"labels", "layer_id", b"layer_id", "metrics", b"metrics", "name", b"name", "namespace", b"namespace", "owner", b"owner", "policy", b"policy", "prerequisites", b"prerequisites", "revision", b"revision", "schedule", b"schedule", "shadow", b"shadow", "shipped_variant_id", b"shipped_variant_id", "started_at", b"started_at", "status", b"status", "status_reason", b"status_reason", "sticky", b"sticky", "targeting", b"targeting", "type", b"type", "updated_at", b"updated_at", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "analysis_plan", b"analysis_plan", "assignment_source", b"assignment_source", "bandit", b"bandit", "canary", b"canary", "closed_early", b"closed_early", "config", b"config", "control", b"control", "created_at", b"created_at", "description", b"description", "ended_at", b"ended_at", "entity_type", b"entity_type", "etag", b"etag", "hashing", b"hashing", "hypothesis", b"hypothesis", "id", b"id", "iteration", b"iteration", "labels", b"labels", "layer_id", b"layer_id", "metrics", b"metrics", "name", b"name", "namespace", b"namespace", "owner", b"owner", "policy", b"policy", "prerequisites", b"prerequisites", "revision", b"revision", "schedule", b"schedule", "shadow", b"shadow", "shipped_variant_id", b"shipped_variant_id", "started_at", b"started_at", "status", b"status", "status_reason", b"status_reason", "sticky", b"sticky", "targeting", b"targeting", "type", b"type", "updated_at", b"updated_at", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_policy: _TypeAlias = _typing.Literal["bandit", "canary", "shadow"]  # noqa: Y015
     _WhichOneofArgType_policy: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015

@@ -643,10 +643,12 @@ class StopExperimentRequest(_message.Message):
     validate_only: _builtins.bool
     """Check and answer as if done, and change nothing."""
     ship_variant_id: _builtins.str
-    """The variant that everyone gets from now on. Empty: the control."""
+    """The variant that everyone gets from now on. Empty: the control, or what a DRAINING experiment
+    ships already.
+    """
     immediate: _builtins.bool
-    """Close open outcome windows as they are: results are final at once and lose those entities.
-    Otherwise DRAINING until the last window has closed.
+    """Close open outcome windows as they are: results are final at once and lose those entities; also
+    ends DRAINING. Otherwise DRAINING until the last window has closed.
     """
     def __init__(
         self,
@@ -799,6 +801,7 @@ class GetExperimentStatusResponse(_message.Message):
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     LOWEST_NODE_REVISION_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     status: _experiment_pb2.ExperimentStatus.ValueType
     """As in Experiment."""
     status_reason: _builtins.str
@@ -825,6 +828,12 @@ class GetExperimentStatusResponse(_message.Message):
     def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.GuardrailResult]:
         """As in ExperimentResults."""
 
+    @_builtins.property
+    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
+        """What was counted beside the results: of the latest iteration, of the whole journal, and by this
+        node since its start. Always all of them, in a fixed order.
+        """
+
     def __init__(
         self,
         *,
@@ -837,14 +846,45 @@ class GetExperimentStatusResponse(_message.Message):
         guardrails: _abc.Iterable[_results_pb2.GuardrailResult] | None = ...,
         revision: _builtins.int = ...,
         lowest_node_revision: _builtins.int = ...,
+        counters: _abc.Iterable[Global___Counter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "guardrails", b"guardrails", "health", b"health", "iteration", b"iteration", "lowest_node_revision", b"lowest_node_revision", "progress", b"progress", "revision", b"revision", "status", b"status", "status_reason", b"status_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "counters", b"counters", "guardrails", b"guardrails", "health", b"health", "iteration", b"iteration", "lowest_node_revision", b"lowest_node_revision", "progress", b"progress", "revision", b"revision", "status", b"status", "status_reason", b"status_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetExperimentStatusResponse: _TypeAlias = GetExperimentStatusResponse  # noqa: Y015
+
+@_typing.final
+class Counter(_message.Message):
+    """One count of what came in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`late`, `unmatched`, `repeated_batches`, ...; never changes its meaning."""
+    value: _builtins.int
+    """At least 0."""
+    description: _builtins.str
+    """What is counted, one sentence."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.int = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Counter: _TypeAlias = Counter  # noqa: Y015
 
 @_typing.final
 class GetExperimentResultsRequest(_message.Message):

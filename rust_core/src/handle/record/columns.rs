@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::items::{CheckedExposure, CheckedOutcome};
-use crate::journal::ArmRef;
-use crate::proto::storage::v1::{Arm, ExposureColumns, NamedEntity, OutcomeColumns};
+use super::exposures::CheckedExposure;
+use super::outcomes::CheckedOutcome;
+use crate::journal::{ArmRef, AttributeColumns};
+use crate::proto::storage::v1::{Arm, EventIdentity, ExposureColumns, NamedEntity, OutcomeColumns};
 
 /// Numbers for values in the order in which they first come.
 ///
@@ -60,6 +61,7 @@ pub(super) struct ExposureBuilder<'a> {
     arm: Vec<u32>,
     ids: Ids,
     delay_ms: Vec<i64>,
+    attributes: AttributeColumns,
 }
 
 impl<'a> ExposureBuilder<'a> {
@@ -69,10 +71,12 @@ impl<'a> ExposureBuilder<'a> {
             arm: Vec::with_capacity(rows),
             ids: Ids::default(),
             delay_ms: Vec::with_capacity(rows),
+            attributes: AttributeColumns::default(),
         }
     }
 
     pub(super) fn push(&mut self, exposure: &CheckedExposure<'a>) {
+        self.attributes.push(row(self.arm.len()), &exposure.attributes);
         let arm = self.arms.index(exposure.arm);
         self.arm.push(arm);
         self.ids.push(exposure.entity_id);
@@ -84,12 +88,15 @@ impl<'a> ExposureBuilder<'a> {
     }
 
     pub(super) fn finish(self) -> ExposureColumns {
+        let (covariates, dimensions) = self.attributes.finish();
         ExposureColumns {
             arms: self.arms.finish(),
             arm: self.arm,
             entity_ids: self.ids.bytes.into(),
             entity_id_lengths: self.ids.lengths,
             delay_ms: self.delay_ms,
+            covariates,
+            dimensions,
         }
     }
 }
@@ -103,6 +110,7 @@ pub(super) struct OutcomeBuilder<'a> {
     named: Vec<NamedEntity>,
     targets: Dictionary<ArmRef<'a>>,
     target: Vec<u32>,
+    identities: Vec<EventIdentity>,
 }
 
 impl<'a> OutcomeBuilder<'a> {
@@ -116,6 +124,7 @@ impl<'a> OutcomeBuilder<'a> {
             named: Vec::new(),
             targets: Dictionary::new(),
             target: Vec::new(),
+            identities: Vec::new(),
         }
     }
 
@@ -131,6 +140,13 @@ impl<'a> OutcomeBuilder<'a> {
             entity_type: entity_type.clone(),
             entity_id: entity_id.clone(),
         }));
+        if !outcome.event_id.is_empty() {
+            self.identities.push(EventIdentity {
+                row: row(at),
+                event_id: outcome.event_id.to_owned(),
+                supersedes: outcome.supersedes.to_owned(),
+            });
+        }
         if let Some(target) = outcome.target {
             // The column begins with the first row that needs it.
             self.target.resize(at, 0);
@@ -155,6 +171,7 @@ impl<'a> OutcomeBuilder<'a> {
             named: self.named,
             targets: self.targets.finish(),
             target: self.target,
+            identities: self.identities,
         }
     }
 }

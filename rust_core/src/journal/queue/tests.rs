@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::thread;
 
 use super::*;
-use crate::proto::storage::v1::OutcomeColumns;
-use crate::proto::v1::DecisionReason;
+use crate::proto::storage::v1::{EventIdentity, OutcomeColumns};
+use crate::proto::v1::attribute_value::Kind;
+use crate::proto::v1::{AttributeValue, DecisionReason};
 
 const NOW: Duration = Duration::ZERO;
 const ARM: ArmRef<'static> =
@@ -49,11 +51,11 @@ fn shape(frame: &JournalFrame) -> Vec<String> {
 #[test]
 fn everything_leaves_in_the_order_in_which_it_came() {
     let queue = queue(DEFAULT_LIMIT_BYTES);
-    queue.push_exposure("default", &ARM, "one", 1).unwrap();
-    queue.push_exposure("default", &ARM, "two", 2).unwrap();
-    queue.push_exposure("other", &ARM, "three", 2).unwrap();
+    queue.push_exposure("default", &ARM, "one", &Attributes::default(), 1).unwrap();
+    queue.push_exposure("default", &ARM, "two", &Attributes::default(), 2).unwrap();
+    queue.push_exposure("other", &ARM, "three", &Attributes::default(), 2).unwrap();
     let first = queue.push_batch(batch(3, 3)).unwrap();
-    queue.push_exposure("default", &ARM, "four", 4).unwrap();
+    queue.push_exposure("default", &ARM, "four", &Attributes::default(), 4).unwrap();
     let second = queue.push_control(control(5)).unwrap();
     let pending = frame(&queue);
 
@@ -72,8 +74,8 @@ fn frames_are_numbered_and_their_time_never_goes_back() {
         let pending = frame(&queue);
         found.push((pending.frame.sequence, pending.frame.time_ms));
     }
-    queue.push_exposure("default", &ARM, "one", 3001).unwrap();
-    queue.push_exposure("default", &ARM, "two", 3007).unwrap();
+    queue.push_exposure("default", &ARM, "one", &Attributes::default(), 3001).unwrap();
+    queue.push_exposure("default", &ARM, "two", &Attributes::default(), 3007).unwrap();
     found.push((5, frame(&queue).frame.time_ms));
 
     assert_eq!(vec![(1, 1000), (2, 2000), (3, 2000), (4, 3000), (5, 3007)], found);
@@ -85,7 +87,7 @@ fn an_eighth_is_kept_for_assign_and_controls_always_pass() {
     while queue.push_batch(batch(10, 0)).is_ok() {}
     let batches = queue.held_bytes();
     let mut exposures = 0;
-    while queue.push_exposure("default", &ARM, "entity", 0).is_ok() {
+    while queue.push_exposure("default", &ARM, "entity", &Attributes::default(), 0).is_ok() {
         exposures += 1;
     }
 
@@ -108,6 +110,37 @@ fn room_is_free_again_when_the_frame_is_done_with_and_not_before() {
     assert!(queue.push_batch(batch(10, 0)).is_ok());
 }
 
+/// Callers choose how long attributes are; memory must stay bounded whatever they choose.
+#[test]
+fn attributes_and_identities_count_against_the_bound() {
+    let names: Vec<String> = (0..8).map(|index| format!("name-{index}")).collect();
+    let kind = |row: i64| Some(Kind::StringValue(format!("{row:0128}")));
+    let sent = |row| names.iter().map(|name| (name.clone(), AttributeValue { kind: kind(row) })).collect();
+    let queue = queue(1 << 20);
+    let mut rows = 0;
+    let full = loop {
+        let sent: BTreeMap<String, AttributeValue> = sent(rows);
+        let attributes = Attributes::select(&sent, &names, &names);
+        if let Err(error) = queue.push_exposure("default", &ARM, "entity", &attributes, 0) {
+            break error;
+        }
+        rows += 1;
+    };
+    let plain = size::batch(&batch(1, 0));
+    let mut identified = batch(1, 0);
+    let identity = EventIdentity { row: 0, event_id: "x".repeat(128), supersedes: "y".repeat(128) };
+    identified.outcomes.as_mut().unwrap().identities.push(identity);
+
+    assert_eq!(QueueError::Full, full);
+    assert!((700..1000).contains(&rows), "{rows} rows of 8 texts of 128 bytes");
+    assert!(queue.held_bytes() <= 1 << 20);
+    assert!(size::batch(&identified) > plain + 256);
+    let pending = frame(&queue);
+    assert!(pending.encoded.bytes.len() <= queue.held_bytes(), "what is held covers what is stored");
+    drop(pending);
+    assert_eq!(0, queue.held_bytes());
+}
+
 #[test]
 fn a_frame_is_bounded_and_the_rest_stays() {
     let queue = queue(DEFAULT_LIMIT_BYTES);
@@ -124,7 +157,7 @@ fn a_frame_is_bounded_and_the_rest_stays() {
 fn exposures_of_assign_fall_into_batches_of_a_megabyte() {
     let queue = queue(DEFAULT_LIMIT_BYTES);
     for _ in 0..10_000 {
-        queue.push_exposure("default", &ARM, &"x".repeat(256), 0).unwrap();
+        queue.push_exposure("default", &ARM, &"x".repeat(256), &Attributes::default(), 0).unwrap();
     }
 
     assert_eq!(3, frame(&queue).frame.entries.len());
@@ -146,7 +179,7 @@ fn a_closed_queue_gives_what_it_has_and_takes_nothing() {
 
     assert_eq!(Err(QueueError::Closed), queue.push_batch(batch(1, 0)));
     assert_eq!(Err(QueueError::Closed), queue.push_control(control(0)));
-    assert_eq!(Err(QueueError::Closed), queue.push_exposure("default", &ARM, "one", 0));
+    assert_eq!(Err(QueueError::Closed), queue.push_exposure("default", &ARM, "one", &Attributes::default(), 0));
     assert_eq!(1, frame(&queue).outcomes);
     assert!(matches!(queue.take(Duration::from_secs(60)), Take::Closed));
 }

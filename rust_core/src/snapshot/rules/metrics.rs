@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::numbers::duration;
-use super::{MAX_TEXT_BYTES, Report, bytes, enumeration, id};
+use super::attributes::MAX_ATTRIBUTES;
+use super::numbers::millis;
+use super::{MAX_TEXT_BYTES, Report, bytes, enumeration, id, values};
 use crate::proto::v1::{Aggregation, EffectScale, Metric, MetricGoal, MetricType, MissingPolicy};
 
 const MAX_METRICS: usize = 100;
+/// Different ones: each is a cursor that the fold moves.
+const MAX_WINDOWS: usize = 16;
 const MAX_UNIT_BYTES: usize = 64;
 /// Of Outcome.event.
 pub(crate) const MAX_EVENT_BYTES: usize = 128;
@@ -42,8 +45,34 @@ pub(super) fn check(report: &mut Report, metrics: &[Metric]) {
         });
         bytes(report, &path("unit"), &metric.unit, MAX_UNIT_BYTES);
         bytes(report, &path("description"), &metric.description, MAX_TEXT_BYTES);
-        duration(report, &path("window"), metric.window.as_ref());
+        values::check(report, &path, metric);
     }
+    together(report, metrics);
+}
+
+/// What all metrics of an experiment may ask for together.
+fn together(report: &mut Report, metrics: &[Metric]) {
+    let windows: BTreeSet<_> = metrics.iter().filter_map(|metric| metric.window.as_ref()).map(millis).collect();
+    let count = windows.len();
+    report.require(count <= MAX_WINDOWS, "metrics", || {
+        format!("{count} different windows, at most {MAX_WINDOWS} are allowed")
+    });
+    let count = covariates(metrics).len();
+    // One metric with too many is named for itself.
+    let each = metrics.iter().all(|metric| metric.covariates.len() <= MAX_ATTRIBUTES);
+    report.require(count <= MAX_ATTRIBUTES || !each, "metrics", || {
+        format!("{count} different covariates, at most {MAX_ATTRIBUTES} are allowed")
+    });
+}
+
+/// The attributes that metrics read, in order.
+pub(in crate::snapshot) fn covariates(metrics: &[Metric]) -> BTreeSet<&str> {
+    metrics.iter().flat_map(|metric| &metric.covariates).map(String::as_str).collect()
+}
+
+/// The event that a metric reads; for ratios the one that is divided.
+pub(in crate::snapshot) fn event_of(metric: &Metric) -> &str {
+    if metric.event.is_empty() { &metric.name } else { &metric.event }
 }
 
 /// Whether `name` can be the event of an outcome.
