@@ -45,6 +45,14 @@ def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
         assert 0o700 == stat.S_IMODE(directory.catalog.parent.stat().st_mode)
 
 
+def test_everything_lies_in_it(tmp_path: Path) -> None:
+    """Whoever copies the directory of a stopped server has all of it."""
+    directory = DataDirectory(tmp_path)
+
+    assert tmp_path == directory.path
+    assert {tmp_path} == {path.parent for path in (directory.catalog, directory.journal, directory.checkpoints)}
+
+
 def test_a_path_that_cannot_be_a_directory_is_named(tmp_path: Path) -> None:
     """Operators mistype paths."""
     (tmp_path / "file").touch()

@@ -56,6 +56,11 @@ class DataDirectory:
             self._lock = None
 
     @property
+    def path(self) -> Path:
+        """The directory itself."""
+        return self._path
+
+    @property
     def catalog(self) -> Path:
         """Database of definitions and audit entries."""
         return self._path / "catalog.db"
@@ -64,3 +69,8 @@ class DataDirectory:
     def journal(self) -> Path:
         """Database of frames."""
         return self._path / "journal.db"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Directory of what was folded."""
+        return self._path / "checkpoints"

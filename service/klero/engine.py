@@ -7,7 +7,7 @@ becomes an error of `klero.errors`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from klero import _core
 from klero.errors import EncodedError, FieldViolation, InvalidFieldError
@@ -16,6 +16,8 @@ from klero.v1.experiment_pb2 import Allocation, Experiment
 from klero.v1.experiment_service_pb2 import Warning as DefinitionWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from klero._core import Frame
     from klero.errors import KleroError
     from klero.storage.v1.journal_pb2 import Control
@@ -36,6 +38,73 @@ class IterationState:
     """Whether its end is in the journal."""
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What could be used of checkpoints."""
+
+    position: int
+    """Behind which frames are to be replayed. 0: nothing could be used."""
+
+    unusable: tuple[str, ...]
+    """What could not be used, each with its part and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """That nothing may be known any more of an entity, up to a position of the journal."""
+
+    namespace: str
+    key: int
+    """Keyed hash of the entity's id."""
+
+    position: int
+
+
+class ExposureRow(NamedTuple):
+    """An exposure as the journal has it."""
+
+    namespace: str
+    experiment_id: str
+    iteration: int
+    epoch: int
+    variant_id: str
+    entity_type: str
+    entity_id: str
+    occurred_at_ms: int
+    """Unix milliseconds."""
+    reason: str
+    """Of the decision: `split`, `external`."""
+    status: str
+    """`first` enrolled the entity, `again` repeats, `conflicting` has another variant than the first;
+    `not_randomized`, `after_stop` and `unknown` count in no arm."""
+    attributes: str
+    """JSON of those that the plan reads."""
+
+
+class OutcomeRow(NamedTuple):
+    """An outcome as the journal has it."""
+
+    namespace: str
+    entity_id: str
+    entities: str
+    """JSON of ids by entity type. Empty: none are named."""
+    event: str
+    value: float
+    occurred_at_ms: int
+    """Unix milliseconds."""
+    event_id: str
+    """Empty: none."""
+    supersedes: str
+    """Empty: nothing."""
+    experiment_id: str
+    """Empty: it names no experiment."""
+    variant_id: str
+    iteration: int
+    """0: it names no experiment."""
+    matched: bool
+    """Whether an exposure of the entity was known when it came."""
+
+
 def admit(definition: Experiment) -> tuple[Experiment, list[DefinitionWarning]]:
     """Check a definition and bring it into the one form that is stored.
 
@@ -52,6 +121,15 @@ def admit(definition: Experiment) -> tuple[Experiment, list[DefinitionWarning]]:
 def allocation(definition: Experiment) -> Allocation:
     """Weights and traffic with which an iteration of a checked definition begins."""
     return Allocation.FromString(_core.allocation(definition.SerializeToString()))
+
+
+def forgotten(position: int, body: bytes) -> list[Forgotten]:
+    """Entities that the frame at `position` says to forget.
+
+    Raises:
+        ValueError: The bytes are no frame that this version reads.
+    """
+    return [Forgotten(namespace, key, position) for namespace, key in _core.forgotten(body)]
 
 
 def _invalid(error: _core.InvalidDefinitionError) -> InvalidFieldError:
@@ -108,14 +186,36 @@ class Engine:
         except _core.StatusError as error:
             raise _refused(error) from error
 
-    def take_frame(self) -> Frame | None:
-        """Wait for something to write and take all of it; None once the queue is closed and empty."""
-        closed = False
-        while not closed:
+    def forget(self, namespace: str, entity_id: str, now_ms: int) -> int:
+        """Queue that nothing may be known of an entity any more; returns the ticket of its frame.
+
+        Raises:
+            EncodedError: The journal takes no more writes.
+        """
+        try:
+            return self._core.forget(namespace, entity_id, now_ms)
+        except _core.StatusError as error:
+            raise _refused(error) from error
+
+    def hold(self, *, held: bool) -> None:
+        """Refuse Record as long as `held`, with a hint to send it again; decisions go on."""
+        self._core.hold(held)
+
+    def take_frame(self, *, idle: Callable[[], None] | None = None) -> Frame | None:
+        """Wait for something to write and take all of it; None once the queue is closed and empty.
+
+        `idle` is called whenever nothing has come for a second.
+        """
+        while True:
             frame, closed = self._core.take(_TAKE_TIMEOUT_MS)
-            if frame is not None:
+            if frame is not None or closed:
                 return frame
-        return None
+            if idle is not None:
+                idle()
+
+    def tick(self, now_ms: int) -> bool:
+        """Queue a frame without entries if a window closes by `now_ms`; whether it did."""
+        return self._core.tick(now_ms)
 
     def commit(self, frame: Frame, position: int) -> list[tuple[int, bytes | KleroError]]:
         """Fold a frame that is durable at `position`; returns its tickets with their answers.
@@ -139,6 +239,24 @@ class Engine:
             ValueError: It is damaged, or of a format that this version does not know.
         """
         self._core.replay(position, crc, body)
+
+    @property
+    def checkpoint_parts(self) -> int:
+        """Parts that a checkpoint consists of."""
+        return _core.CHECKPOINT_PARTS
+
+    def checkpoint(self, part: int) -> tuple[int, bytes]:
+        """Position and encoded state of one part of the tally; parts count from 0."""
+        return self._core.checkpoint(part)
+
+    def restore(self, parts: list[list[bytes]]) -> Restored:
+        """Take over states that `checkpoint` gave, before the first frame.
+
+        Args:
+            parts: What there is of each part, newest first; damaged and missing ones are passed over.
+        """
+        position, unusable = self._core.restore(parts)
+        return Restored(position, tuple(f"part {part}: {why}" for part, why in unusable))
 
     def close_queue(self) -> None:
         """Refuse whatever else comes; what waits is still written."""
@@ -186,3 +304,25 @@ class Engine:
     def iterations(self) -> list[IterationState]:
         """Every iteration that the journal knows."""
         return [IterationState(*state) for state in self._core.iterations()]
+
+
+class Exporter:
+    """Gives the rows of frames, without repeats and without forgotten entities."""
+
+    def __init__(self, *, secret: bytes, forgotten: Iterable[Forgotten]) -> None:
+        """Begin before the first frame.
+
+        Args:
+            secret: That of the installation, 16 bytes.
+            forgotten: All that the journal says to forget.
+        """
+        self._exporter = _core.Exporter(secret, [(found.namespace, found.key, found.position) for found in forgotten])
+
+    def apply(self, *, position: int, crc: int, body: bytes) -> tuple[list[ExposureRow], list[OutcomeRow]]:
+        """Fold the next frame; returns its rows.
+
+        Raises:
+            ValueError: It is damaged, or of a format that this version does not know.
+        """
+        exposures, outcomes = self._exporter.apply(position, crc, body)
+        return [ExposureRow(*row) for row in exposures], [OutcomeRow(*row) for row in outcomes]

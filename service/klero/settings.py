@@ -23,6 +23,9 @@ class Settings:
     allow_insecure: bool = False
     """Whether an address other than loopback may be served without tokens and TLS."""
 
+    accept_loss: bool = False
+    """Whether to go on without frames that are damaged or missing."""
+
 
 def chosen_address(option: str | None) -> str:
     """Address to call, or to listen on: `option`, else `KLERO_ADDRESS`, else the default."""

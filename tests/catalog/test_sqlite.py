@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from klero.catalog.sqlite import FORMAT, SqliteCatalog
+from klero.catalog.sqlite import FORMAT, SqliteCatalog, read_secret
 from klero.errors import AlreadyExistsError, CatalogContendedError, ExperimentNotFoundError, StartupError
 from klero.v1.events_pb2 import AuditEntry
 from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, Variant
@@ -130,7 +131,7 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         database.execute(f"PRAGMA user_version = {FORMAT + 1}")
     database.close()
 
-    with pytest.raises(StartupError, match="has format 2"):
+    with pytest.raises(StartupError, match="has format 3"):
         SqliteCatalog(path)
 
 
@@ -141,3 +142,51 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StartupError, match=r"catalog\.db cannot be opened"):
         SqliteCatalog(path)
+
+
+def test_a_file_of_the_first_version_is_upgraded_and_not_trusted(tmp_path: Path) -> None:
+    """It does not say what the journal knows, so that the first start looks."""
+    path = tmp_path / "catalog.db"
+    with closing(SqliteCatalog(path)) as catalog:
+        catalog.create(experiment(), audit())
+        secret = catalog.secret
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE head DROP COLUMN told")
+        database.execute("PRAGMA user_version = 1")
+
+    assert secret == read_secret(path)
+    with closing(SqliteCatalog(path)) as catalog:
+        assert (secret, "exp", False) == (catalog.secret, catalog.get("default", "exp").id, catalog.all_told())
+
+
+def test_what_the_journal_knows_has_no_gaps(catalog: SqliteCatalog) -> None:
+    """A change that it lacks is not covered by a later one that it has."""
+    assert catalog.all_told()
+    for identifier in ("a", "b", "c"):
+        catalog.create(experiment(identifier), audit(identifier))
+    told = []
+    for first, last in ((2, 2), (3, 3), (1, 1), (2, 3), (1, 2)):
+        catalog.mark_told(first, last)
+        told.append(catalog.all_told())
+    catalog.mark_untold()
+
+    assert [False, False, False, True, True] == told
+    assert not catalog.all_told()
+
+
+def test_what_changes_no_definition_is_in_the_trail(catalog: SqliteCatalog) -> None:
+    """Its revision is counted, so that the trail has no gaps."""
+    created = catalog.create(experiment(), audit())
+
+    assert created.revision + 1 == catalog.note(audit("entity"))
+    assert [created.revision + 1] == [
+        AuditEntry.FromString(entry).revision for entry in catalog.audit_entries("default", "entity")
+    ]
+    assert created == catalog.get("default", "exp")
+
+
+def test_the_secret_of_no_catalog_is_named(tmp_path: Path) -> None:
+    """A mistyped directory is no empty installation."""
+    with pytest.raises(StartupError, match=r"catalog .*nowhere\.db cannot be opened"):
+        read_secret(tmp_path / "nowhere.db")
+    assert [] == list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ from tests.server_process import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,15 @@ class Klero(Protocol):
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shared_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data directory of the shared server."""
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="session")
+def address(shared_data_dir: Path) -> Iterator[str]:
     """Address of a server that all tests of the command line share."""
-    with running_server(tmp_path_factory.mktemp("cli")) as server:
+    with running_server(shared_data_dir) as server:
         yield server.address
         assert server.stop() == 0, server.log()
 

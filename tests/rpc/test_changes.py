@@ -17,6 +17,7 @@ from klero.rpc.changes import Cause, Changes
 from klero.rpc.decisions import Waiting
 from klero.v1.decision_pb2 import DecisionReason, ExposureMode
 from klero.v1.decision_service_pb2 import AssignRequest, AssignResponse
+from klero.v1.events_pb2 import AuditEntry, ResourceType
 from klero.v1.experiment_pb2 import ExperimentStatus
 from tests.rpc.calls import ab_test
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from klero._core import Frame
     from klero.v1.experiment_pb2 import Experiment
 
 NOW = Timestamp(seconds=1_800_000_000)
@@ -58,10 +60,15 @@ class Node:
         """Wait until decisions are those of the started experiment."""
         await _until(lambda: self.reason() == DecisionReason.DECISION_REASON_SPLIT)
 
-    def write(self) -> None:
-        """Make what waits durable, fold it, wake who waits."""
-        frame = self.engine.take_frame()
+    async def take(self) -> Frame:
+        """What waits to be written, once something does."""
+        frame = await asyncio.to_thread(self.engine.take_frame)
         assert frame is not None
+        return frame
+
+    async def write(self) -> None:
+        """Make what waits durable, fold it, wake who waits."""
+        frame = await self.take()
         self.waiting.deliver(self.engine.commit(frame, self.engine.position + 1))
 
     def reason(self) -> DecisionReason.ValueType:
@@ -101,7 +108,7 @@ async def test_nothing_is_decided_before_the_journal_knows_the_plan(node: Node) 
     assert node.reason() == DecisionReason.DECISION_REASON_NOT_STARTED
     assert [] == node.engine.iterations()
 
-    node.write()
+    await node.write()
     await starting
 
     assert node.reason() == DecisionReason.DECISION_REASON_SPLIT
@@ -116,7 +123,7 @@ async def test_a_change_is_finished_though_its_caller_leaves(node: Node) -> None
     with pytest.raises(asyncio.CancelledError):
         await starting
 
-    node.write()
+    await node.write()
 
     await node.until_in_force()
     assert 1 == len(node.engine.iterations())
@@ -126,19 +133,54 @@ async def test_the_journal_learns_at_the_next_start_what_it_missed(node: Node, t
     """A crash between catalog and journal leaves a running experiment that must be measured."""
     starting = asyncio.create_task(node.start())
     await node.until_stored()
-    frame = node.engine.take_frame()
-    assert frame is not None
+    frame = await node.take()
     node.waiting.deliver([(ticket, JournalUnavailableError()) for ticket in node.engine.fail(frame)])
     with pytest.raises(JournalUnavailableError):
         await starting
 
     again = Node(tmp_path / "catalog.db")
-    again.changes.load()
-    again.write()
-    again.changes.load()
+    assert not again.changes.all_told()
+    began: list[bool] = []
+    catching_up = asyncio.create_task(again.changes.catch_up(begin=lambda: began.append(True)))
+    await _until(lambda: began == [True])
+    await again.write()
+    await catching_up
 
     assert [("exp", 1, False)] == [(s.experiment_id, s.iteration, s.stopped) for s in again.engine.iterations()]
     assert again.reason() == DecisionReason.DECISION_REASON_SPLIT
+    assert again.changes.all_told()
     again.engine.close_queue()
     assert again.engine.take_frame() is None
     again.changes.close()
+
+
+async def test_a_change_that_the_journal_missed_is_not_covered_by_a_later_one(node: Node) -> None:
+    """The snapshot of the next start must wait for the journal until it has been told."""
+    assert node.changes.all_told()
+    starting = asyncio.create_task(node.start())
+    await node.until_stored()
+    frame = await node.take()
+    node.waiting.deliver([(ticket, JournalUnavailableError()) for ticket in node.engine.fail(frame)])
+    with pytest.raises(JournalUnavailableError):
+        await starting
+    definition, _ = core.admit(ab_test("default", "other"))
+    await node.changes.create(lifecycle.draft(definition, now=NOW), Cause("CreateExperiment", ""))
+
+    assert not node.changes.all_told()
+
+
+async def test_the_trail_of_a_forgotten_entity_does_not_name_it(node: Node) -> None:
+    """An id that must go would otherwise stay for ever in what is never deleted."""
+    forgetting = asyncio.create_task(node.changes.forget("default", "jané", Cause("ForgetEntity", "asked to")))
+    digest = "b887e5ccac9bd79cd1fc3162dcab8aa0996fa260b02f8a168cb5fd281e8e0eda"
+    await _until(lambda: bool(node.catalog.audit_entries("default", digest)))
+    await node.write()
+
+    assert await forgetting == node.engine.position
+    (entry,) = (AuditEntry.FromString(body) for body in node.catalog.audit_entries("default", digest))
+    assert (ResourceType.RESOURCE_TYPE_ENTITY, "ForgetEntity", "asked to") == (
+        entry.resource_type,
+        entry.action,
+        entry.reason,
+    )
+    assert node.changes.all_told()

@@ -178,9 +178,10 @@ async def test_windows_that_were_closed_early_are_closed_after_a_crash_too(
     stored.ended_at.FromSeconds(1)
     catalog.create(stored, AuditEntry(namespace="default", resource_id="exp"))
     journal = FakeJournal(closed=closed)
-    changes = Changes(catalog, cast("Engine", journal), Waiting(asyncio.get_running_loop()), clock=lambda: NOW_MS)
+    waiting = Waiting(asyncio.get_running_loop())
+    changes = Changes(catalog, cast("Engine", journal), waiting, clock=lambda: NOW_MS)
 
-    changes.load()
+    await changes.catch_up(begin=lambda: waiting.deliver([(ticket + 1, b"") for ticket in range(len(journal.told))]))
     changes.close()
 
     assert told == [control.stopped.immediate for control in journal.told]

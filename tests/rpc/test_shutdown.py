@@ -148,7 +148,8 @@ def test_a_damaged_journal_is_not_served(tmp_path: Path) -> None:
     code, said = start_failure(tmp_path / "data", FREE_PORT)
 
     assert code != 0
-    assert "journal frame 2 cannot be read" in said
+    assert "journal frame 2 (checksum does not match) cannot be read" in said
+    assert "--accept-loss" in said
 
 
 def fill_the_disk(client: Client) -> tuple[int, grpc.RpcError]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import secrets
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from klero.errors import (
     AlreadyExistsError,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from klero.v1.events_pb2 import AuditEntry
 
-FORMAT = 1
+FORMAT = 2
 SECRET_BYTES = 16
 
 _SCHEMA = """
@@ -51,6 +52,22 @@ CREATE TABLE audit (
     body BLOB NOT NULL
 ) STRICT;
 """
+# Format 2: up to which revision the journal knows all that it must.
+_TOLD = "ALTER TABLE head ADD COLUMN told INTEGER NOT NULL DEFAULT 0"
+
+
+def read_secret(path: Path) -> bytes:
+    """Key of the hashes of entities, from the catalog of another process or of none.
+
+    Raises:
+        StartupError: It cannot be opened.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+            (secret,) = database.execute("SELECT secret FROM head").fetchone()
+    except sqlite3.Error as error:
+        raise StartupError(why=f"catalog {path} cannot be opened: {error}") from error
+    return bytes(secret)
 
 
 class SqliteCatalog:
@@ -75,15 +92,18 @@ class SqliteCatalog:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version > FORMAT:
             raise StartupError(why=f"catalog {path} has format {version}, this version reads up to {FORMAT}")
-        if version == 0:
-            with self._transaction():
+        if version == FORMAT:
+            return
+        with self._transaction():
+            if version == 0:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     self._database.execute(statement)
                 self._database.execute(
                     "INSERT INTO head VALUES (1, 1, 0, ?)",
                     (secrets.token_bytes(SECRET_BYTES),),
                 )
-                self._database.execute(f"PRAGMA user_version = {FORMAT}")
+            self._database.execute(_TOLD)
+            self._database.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
         """Close the file."""
@@ -173,6 +193,30 @@ class SqliteCatalog:
                 raise CatalogContendedError(attempts=1)
         return stored
 
+    def note(self, audit: AuditEntry) -> int:
+        """Write the audit entry of something that changes no definition; returns its revision."""
+        with self._transaction():
+            return self._count(audit)
+
+    def mark_told(self, first: int, last: int) -> None:
+        """Remember that the journal knows all that it must of the changes from `first` to `last`.
+
+        Ineffective while it lacks an earlier one.
+        """
+        with self._transaction():
+            self._database.execute("UPDATE head SET told = ? WHERE told >= ? - 1 AND told < ?", (last, first, last))
+
+    def mark_untold(self) -> None:
+        """Remember that the journal may lack something of any change."""
+        with self._transaction():
+            self._database.execute("UPDATE head SET told = 0")
+
+    def all_told(self) -> bool:
+        """Whether the journal knows all that it must of every change."""
+        with self._reading():
+            (told,) = self._database.execute("SELECT told >= revision FROM head").fetchone()
+        return bool(told)
+
     def audit_entries(self, namespace: str, experiment_id: str) -> list[bytes]:
         """Return the encoded audit entries of an experiment, oldest first."""
         with self._reading():
@@ -183,18 +227,23 @@ class SqliteCatalog:
         return [body for (body,) in rows]
 
     def _stamp(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
-        """Count the change, write its audit entry, and mark the definition with both."""
+        """Write the change's audit entry and mark the definition with its revision."""
+        revision = self._count(audit)
+        stored = Experiment()
+        stored.CopyFrom(experiment)
+        stored.revision = revision
+        stored.etag = f"{self.generation}-{revision}"
+        return stored
+
+    def _count(self, audit: AuditEntry) -> int:
+        """Write the audit entry of the next revision; returns that."""
         (revision,) = self._database.execute("UPDATE head SET revision = revision + 1 RETURNING revision").fetchone()
         audit.revision, audit.generation = revision, self.generation
         self._database.execute(
             "INSERT INTO audit VALUES (?, ?, ?, ?)",
             (revision, audit.namespace, audit.resource_id, audit.SerializeToString()),
         )
-        stored = Experiment()
-        stored.CopyFrom(experiment)
-        stored.revision = revision
-        stored.etag = f"{self.generation}-{revision}"
-        return stored
+        return int(revision)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

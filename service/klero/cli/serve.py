@@ -24,8 +24,13 @@ from klero.settings import DEFAULT_DATA_DIR, Settings, chosen_address
 @click.option(
     "--allow-insecure", is_flag=True, help="Serve an address that other machines reach, without any access control."
 )
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on without frames of the journal that are damaged or missing; the damaged file is kept beside it.",
+)
 @json_option
-def serve_command(data_dir: Path, address: str | None, allow_insecure: bool, as_json: bool) -> None:
+def serve_command(data_dir: Path, address: str | None, allow_insecure: bool, accept_loss: bool, as_json: bool) -> None:
     """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is on the disk and answered.
 
     Port 0 takes a free one; the first line of output names it.
@@ -36,4 +41,7 @@ def serve_command(data_dir: Path, address: str | None, allow_insecure: bool, as_
         click.echo(json.dumps({"ready": True, "address": bound}) if as_json else f"klero is ready on {bound}")
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    serve(Settings(data_dir=data_dir, address=chosen_address(address), allow_insecure=allow_insecure), ready=ready)
+    settings = Settings(
+        data_dir=data_dir, address=chosen_address(address), allow_insecure=allow_insecure, accept_loss=accept_loss
+    )
+    serve(settings, ready=ready)

@@ -2,21 +2,22 @@
 
 The catalog is written first, by compare-and-swap and with the audit entry. The journal gets what
 the fold must know before any decision rests on it. What is in the catalog and not in the journal,
-because the process died in between, is appended at the next start.
+because the process died in between, is appended at the next start; the catalog remembers up to
+which revision nothing is lacking, so that the snapshot need not wait for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from klero import lifecycle
 from klero.audit import field_changes
-from klero.errors import CatalogContendedError
+from klero.errors import CatalogContendedError, KleroError
 from klero.v1.events_pb2 import AuditEntry, ResourceType
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from klero.catalog.sqlite import SqliteCatalog
     from klero.engine import Engine
     from klero.rpc.decisions import Waiting
+    from klero.storage.v1.journal_pb2 import Control
     from klero.v1.experiment_pb2 import Experiment, Snapshot
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 # Without tokens nobody has a name.
@@ -91,24 +95,52 @@ class Changes:
         """
         return await _to_the_end(self._change(namespace, experiment_id, step, cause))
 
+    async def forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
+        """Have nothing known of an entity any more; returns the journal position from which on that holds."""
+        return await _to_the_end(self._forget(namespace, entity_id, cause))
+
+    def all_told(self) -> bool:
+        """Before serving: whether the journal lacks nothing, so that the catalog may be put in force unread."""
+        return self._catalog.all_told()
+
     def load(self) -> None:
-        """Before serving: tell the journal what it lacks, and put the catalog in force."""
-        known = {(state.namespace, state.experiment_id, state.iteration): state for state in self._engine.iterations()}
-        snapshot = self._catalog.snapshot()
-        for experiment in snapshot.experiments:
-            state = known.get((experiment.namespace, experiment.id, experiment.iteration))
-            told = 0 if state is None else 1 + int(state.stopped)
-            controls = lifecycle.controls(experiment)
-            for control in controls[told:]:
-                self._engine.control(control)
-            if experiment.closed_early and told == len(controls) and not self._is_closed(experiment):
-                self._engine.control(controls[-1])
+        """Before serving: put the catalog in force."""
+        self._put_in_force(self._catalog.snapshot())
+
+    async def catch_up(self, *, begin: Callable[[], None]) -> None:
+        """Once the journal is read: tell it what it lacks, and put the catalog in force.
+
+        Args:
+            begin: Starts the writer; called when all that the journal lacks is queued.
+        """
+        snapshot = await self._on_disk(self._catalog.snapshot)
+        tickets = [self._engine.control(control) for control in self._lacking(snapshot)]
+        # Tasks, so that they wait before the writer can answer.
+        answers = [asyncio.create_task(self._waiting.answer(ticket)) for ticket in tickets]
+        begin()
+        try:
+            await asyncio.gather(*answers)
+            await self._on_disk(self._catalog.mark_told, 1, snapshot.revision)
+        except KleroError:
+            log.exception("the journal could not be told what it lacks; the next start tries again")
         self._put_in_force(snapshot)
 
     def close(self) -> None:
         """Finish what is under way and close the catalog."""
         self._disk.shutdown(wait=True)
         self._catalog.close()
+
+    def _lacking(self, snapshot: Snapshot) -> list[Control]:
+        known = {(state.namespace, state.experiment_id, state.iteration): state for state in self._engine.iterations()}
+        lacking: list[Control] = []
+        for experiment in snapshot.experiments:
+            state = known.get((experiment.namespace, experiment.id, experiment.iteration))
+            told = 0 if state is None else 1 + int(state.stopped)
+            all_of_it = lifecycle.controls(experiment)
+            lacking += all_of_it[told:]
+            if experiment.closed_early and told == len(all_of_it) and not self._is_closed(experiment):
+                lacking.append(all_of_it[-1])
+        return lacking
 
     async def _create(self, experiment: Experiment, cause: Cause) -> Experiment:
         async with self._changing:
@@ -136,6 +168,7 @@ class Changes:
         for control in lifecycle.controls(after):
             if control not in told:
                 await self._waiting.answer(self._engine.control(control))
+        await self._on_disk(self._catalog.mark_told, after.revision, after.revision)
         self._put_in_force(await self._on_disk(self._catalog.snapshot))
 
     def _put_in_force(self, snapshot: Snapshot) -> None:
@@ -147,19 +180,33 @@ class Changes:
         tally = self._engine.tally(experiment.namespace, experiment.id, experiment.iteration)
         return tally is not None and tally.closed
 
+    async def _forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
+        # The trail outlives the entity, so that it has a name of it only that nobody can read.
+        named = hashlib.sha256(f"{namespace}/{entity_id}".encode()).hexdigest()
+        entry = self._entry(namespace, ResourceType.RESOURCE_TYPE_ENTITY, named, cause)
+        async with self._changing:
+            revision = await self._on_disk(self._catalog.note, entry)
+            await self._waiting.answer(self._engine.forget(namespace, entity_id, self._clock()))
+            await self._on_disk(self._catalog.mark_told, revision, revision)
+            return self._engine.position
+
     def _audit(self, after: Experiment, before: Experiment | None, cause: Cause) -> AuditEntry:
+        entry = self._entry(after.namespace, ResourceType.RESOURCE_TYPE_EXPERIMENT, after.id, cause)
+        entry.changes.extend(field_changes(before, after))
+        return entry
+
+    def _entry(
+        self, namespace: str, resource_type: ResourceType.ValueType, resource_id: str, cause: Cause
+    ) -> AuditEntry:
         entry = AuditEntry(
-            namespace=after.namespace,
+            namespace=namespace,
             actor=cause.actor,
             action=cause.action,
-            resource_type=ResourceType.RESOURCE_TYPE_EXPERIMENT,
-            resource_id=after.id,
+            resource_type=resource_type,
+            resource_id=resource_id,
             reason=cause.reason,
-            changes=field_changes(before, after),
         )
-        now = Timestamp()
-        now.FromMilliseconds(self._clock())
-        entry.occurred_at.CopyFrom(now)
+        entry.occurred_at.FromMilliseconds(self._clock())
         return entry
 
     async def _on_disk(

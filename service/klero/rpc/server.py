@@ -7,9 +7,11 @@ import functools
 import ipaddress
 import logging
 import signal
+import threading
 import time
 import uuid
 from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -23,13 +25,20 @@ from klero.catalog.sqlite import SqliteCatalog
 from klero.data_directory import DataDirectory
 from klero.engine import Engine
 from klero.errors import StartupError
+from klero.journal.checkpointer import Checkpointer
+from klero.journal.checkpoints import Checkpoints
+from klero.journal.lost import described
+from klero.journal.repair import accept_loss
+from klero.journal.space import SpaceGuard
 from klero.journal.sqlite import SqliteJournal
 from klero.journal.writer import JournalWriter
 from klero.rpc.admission import Admission
+from klero.rpc.beginning import Beginning, Stores
 from klero.rpc.changes import Changes
 from klero.rpc.decisions import METHODS, Decisions, Waiting
 from klero.rpc.draining import Draining
 from klero.rpc.experiments import ExperimentServicer
+from klero.rpc.forget import ForgetServicer
 from klero.rpc.methods import handlers
 from klero.rpc.results import Results
 from klero.v1 import analysis_service_pb2, decision_service_pb2, experiment_service_pb2
@@ -45,6 +54,9 @@ log = logging.getLogger(__name__)
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 # Calls under way get this long at the first signal; a second signal ends the wait.
 _DRAIN_S = 10.0
+# A journal that is read within this time is known to be whole when readiness is announced; decisions are
+# answered meanwhile.
+_PATIENCE_S = 1.0
 _SERVICES = (
     decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"],
     experiment_service_pb2.DESCRIPTOR.services_by_name["ExperimentService"],
@@ -58,63 +70,68 @@ class Clock:
     def __init__(self, not_before_ms: int) -> None:
         """Begin at `not_before_ms`, the last time that the journal has seen, or later."""
         self._last = not_before_ms
+        self._reading = threading.Lock()
 
     def __call__(self) -> int:
-        """Read the time."""
-        self._last = max(self._last, time.time_ns() // 1_000_000)
-        return self._last
+        """Read the time; from any thread."""
+        with self._reading:
+            self._last = max(self._last, time.time_ns() // 1_000_000)
+            return self._last
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; everything accepted by then is durable and answered.
 
-    `ready` is called once with the address, port included, when calls are answered.
+    `ready` is called once with the address, port included, when decisions are answered. What came of
+    earlier ones may still be read then; a short journal is read before.
 
     Raises:
-        StartupError: The server cannot start; the message says what to change.
+        StartupError: The server cannot start, or the journal turns out to be damaged; says what to change.
     """
     with ExitStack() as stack:
         directory = stack.enter_context(DataDirectory(settings.data_dir))
         catalog = SqliteCatalog(directory.catalog)
-        journal = SqliteJournal(directory.journal)
-        stack.callback(journal.close)
+        checkpoints = Checkpoints(directory.checkpoints)
+        if settings.accept_loss:
+            _accept_loss(directory, catalog, checkpoints)
+        journal = stack.enter_context(SqliteJournal(directory.journal))
         engine = Engine(secret=catalog.secret, incarnation=uuid.uuid4().bytes)
-        _replay(engine, journal)
-        asyncio.run(_serve(settings, catalog, journal, engine, ready=ready))
+        asyncio.run(_serve(settings, Stores(directory, catalog, journal, checkpoints), engine, ready=ready))
 
 
-def _replay(engine: Engine, journal: SqliteJournal) -> None:
-    for frame in journal.frames(after=0):
-        try:
-            engine.replay(position=frame.position, crc=frame.crc, body=frame.body)
-        except ValueError as error:
-            raise StartupError(why=f"journal frame {frame.position} cannot be read: {error}") from error
+def _accept_loss(directory: DataDirectory, catalog: SqliteCatalog, checkpoints: Checkpoints) -> None:
+    lost = accept_loss(directory.journal, known_until=checkpoints.last_position(), now=datetime.now(UTC))
+    if lost:
+        # A start of an iteration may be among them.
+        catalog.mark_untold()
+        log.warning("the journal goes on without frames %s; the damaged file is kept beside it", described(lost))
 
 
-async def _serve(
-    settings: Settings,
-    catalog: SqliteCatalog,
-    journal: SqliteJournal,
-    engine: Engine,
-    *,
-    ready: Callable[[str], None],
-) -> None:
-    clock = Clock(engine.time_ms)
+async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: Callable[[str], None]) -> None:
+    clock = Clock(stores.journal.last_time_ms())
     waiting = Waiting(asyncio.get_running_loop())
     worker = AnalysisWorker()
-    changes = Changes(catalog, engine, waiting, clock=clock)
-    writer = JournalWriter(engine, journal, deliver=waiting.deliver)
+    changes = Changes(stores.catalog, engine, waiting, clock=clock)
+    checkpointer = Checkpointer(engine, stores.checkpoints)
+    writer = JournalWriter(
+        engine,
+        stores.journal,
+        deliver=waiting.deliver,
+        folded=checkpointer.folded,
+        guard=SpaceGuard(stores.directory.path, engine=engine),
+        clock=clock,
+    )
+    beginning = Beginning(engine, stores, changes, writer=writer, checkpointer=checkpointer)
     health = HealthServicer()
     async with AsyncExitStack() as stack:
         # Taken down in the reverse order: calls, then the queue and its writer, then the rest.
         stack.callback(changes.close)
         stack.push_async_callback(worker.close)
-        changes.load()
-        stack.push_async_callback(_close_journal, engine, writer)
-        writer.start()
+        if changes.all_told():
+            changes.load()
+        stack.push_async_callback(_close_journal, engine, writer, checkpointer)
         draining = Draining(changes, engine, clock=clock)
         stack.push_async_callback(draining.close)
-        draining.start()
         server = grpc.aio.server(
             options=[
                 # A second server on the port would silently share it.
@@ -128,10 +145,11 @@ async def _serve(
         )
         admission = Admission()
         hot = {method: functools.partial(_hot, decisions, method) for method in METHODS}
+        admin = beginning.guarded({**experiments.served(), **ForgetServicer(changes).served()})
         server.add_generic_rpc_handlers(
             (
                 handlers(_SERVICES[0], hot, admission=admission, raw=True),
-                handlers(_SERVICES[1], experiments.served(), admission=admission),
+                handlers(_SERVICES[1], admin, admission=admission),
                 handlers(_SERVICES[2], {}, admission=admission),
             )
         )
@@ -145,11 +163,19 @@ async def _serve(
         stack.push_async_callback(_drain, server, health, admission)
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        stopping = _stop_signals(server)
+        begun = asyncio.create_task(_begin(beginning, draining))
+        stack.push_async_callback(beginning.stop, begun)
+        begun.add_done_callback(functools.partial(_stop_on_failure, stopping))
+        await asyncio.wait({begun}, timeout=_PATIENCE_S)
+        if begun.done():
+            begun.result()
         warming = asyncio.create_task(worker.warm_up())
         stack.callback(warming.cancel)
-        stopping = _stop_signals(server)
         ready(address)
         await stopping.wait()
+        if begun.done():
+            begun.result()
         log.info("stopping")
 
 
@@ -200,6 +226,17 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
+async def _begin(beginning: Beginning, draining: Draining) -> None:
+    if await beginning.run():
+        draining.start()
+
+
+def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[None]) -> None:
+    """A damaged journal may be found after readiness was announced."""
+    if not begun.cancelled() and begun.exception() is not None:
+        stopping.set()
+
+
 async def _drain(server: grpc.aio.Server, health: HealthServicer, admission: Admission) -> None:
     """Say that it goes down, take no more calls, and finish those under way."""
     await health.enter_graceful_shutdown()
@@ -207,7 +244,9 @@ async def _drain(server: grpc.aio.Server, health: HealthServicer, admission: Adm
     await server.stop(_DRAIN_S)
 
 
-async def _close_journal(engine: Engine, writer: JournalWriter) -> None:
-    """Commit and answer whatever waits."""
+async def _close_journal(engine: Engine, writer: JournalWriter, checkpointer: Checkpointer) -> None:
+    """Commit and answer whatever waits, then keep what was folded."""
     engine.close_queue()
-    await asyncio.to_thread(writer.join)
+    if writer.ident is not None:
+        await asyncio.to_thread(writer.join)
+    await asyncio.to_thread(checkpointer.close)

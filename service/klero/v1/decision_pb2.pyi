@@ -600,11 +600,13 @@ class Outcome(_message.Message):
     """Finite. Unset: 1."""
     event_id: _builtins.str
     """Identity in the namespace, for upstreams that deliver more than once under changing
-    `request_id`s. Repeats within 7 days count once. Empty: the batch is the only identity.
+    `request_id`s. Repeats of an entity's outcome count once within 7 days or the last four million
+    identities, whichever is less. Empty: the batch is the only identity.
     """
     supersedes: _builtins.str
     """`event_id` of an outcome of the same entity and event that this one replaces, at most 7 days
-    old: a score given again. An unknown one is replaced by nothing: this one simply counts.
+    old: a score given again. An unknown one, and one that was replaced before, is replaced by
+    nothing: this one simply counts. Not for events of which a metric reads the maximum.
     """
     experiment_id: _builtins.str
     """Only for shadow pairs and EXTERNAL experiments. Otherwise empty: the exposure says."""

@@ -31,7 +31,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Never sent."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT: fields break their rules. google.rpc.BadRequest lists all of them by path.
-    Metadata: `fields` (how many). Also for items of Record that set what this version does not serve.
+    Metadata: `fields` (how many). Also for items of Record that set what this version does not
+    serve, or whose `event_id` or `supersedes` break their rules.
     """
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT: too many items, or too many bytes. Metadata: `size`, `limit`, `unit`."""
@@ -153,7 +154,8 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT: fields break their rules. google.rpc.BadRequest lists all of them by path.
-Metadata: `fields` (how many). Also for items of Record that set what this version does not serve.
+Metadata: `fields` (how many). Also for items of Record that set what this version does not
+serve, or whose `event_id` or `supersedes` break their rules.
 """
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT: too many items, or too many bytes. Metadata: `size`, `limit`, `unit`."""

@@ -41,6 +41,10 @@ class _ResourceTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resource
     """`resource_id` is the experiment's id, `/`, the entity's id (empty for everyone)."""
     RESOURCE_TYPE_TOKEN: _ResourceType.ValueType  # 5
     """`resource_id` is the token's name; its secret is never in `changes`."""
+    RESOURCE_TYPE_ENTITY: _ResourceType.ValueType  # 6
+    """`resource_id` is the SHA-256, in hexadecimal digits, of the namespace, `/` and the entity's id: the
+    trail must not keep the id of an entity that was forgotten.
+    """
 
 class ResourceType(_ResourceType, metaclass=_ResourceTypeEnumTypeWrapper):
     """Kind of a stored resource."""
@@ -57,6 +61,10 @@ RESOURCE_TYPE_OVERRIDE: ResourceType.ValueType  # 4
 """`resource_id` is the experiment's id, `/`, the entity's id (empty for everyone)."""
 RESOURCE_TYPE_TOKEN: ResourceType.ValueType  # 5
 """`resource_id` is the token's name; its secret is never in `changes`."""
+RESOURCE_TYPE_ENTITY: ResourceType.ValueType  # 6
+"""`resource_id` is the SHA-256, in hexadecimal digits, of the namespace, `/` and the entity's id: the
+trail must not keep the id of an entity that was forgotten.
+"""
 Global___ResourceType: _TypeAlias = ResourceType  # noqa: Y015
 
 @_typing.final

@@ -177,6 +177,11 @@ class ExperimentServiceStub:
                 request_serializer=klero_dot_v1_dot_experiment__service__pb2.ListAuditEntriesRequest.SerializeToString,
                 response_deserializer=klero_dot_v1_dot_experiment__service__pb2.ListAuditEntriesResponse.FromString,
                 _registered_method=True)
+        self.ForgetEntity = channel.unary_unary(
+                '/klero.v1.ExperimentService/ForgetEntity',
+                request_serializer=klero_dot_v1_dot_experiment__service__pb2.ForgetEntityRequest.SerializeToString,
+                response_deserializer=klero_dot_v1_dot_experiment__service__pb2.ForgetEntityResponse.FromString,
+                _registered_method=True)
 
 
 class ExperimentServiceServicer:
@@ -383,6 +388,14 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetEntity(self, request, context):
+        """Has nothing known of an entity any more: it leaves all results, and the export. A later exposure or
+        outcome begins anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExperimentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -520,6 +533,11 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.ListAuditEntries,
                     request_deserializer=klero_dot_v1_dot_experiment__service__pb2.ListAuditEntriesRequest.FromString,
                     response_serializer=klero_dot_v1_dot_experiment__service__pb2.ListAuditEntriesResponse.SerializeToString,
+            ),
+            'ForgetEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetEntity,
+                    request_deserializer=klero_dot_v1_dot_experiment__service__pb2.ForgetEntityRequest.FromString,
+                    response_serializer=klero_dot_v1_dot_experiment__service__pb2.ForgetEntityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1259,6 +1277,33 @@ class ExperimentService:
             '/klero.v1.ExperimentService/ListAuditEntries',
             klero_dot_v1_dot_experiment__service__pb2.ListAuditEntriesRequest.SerializeToString,
             klero_dot_v1_dot_experiment__service__pb2.ListAuditEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klero.v1.ExperimentService/ForgetEntity',
+            klero_dot_v1_dot_experiment__service__pb2.ForgetEntityRequest.SerializeToString,
+            klero_dot_v1_dot_experiment__service__pb2.ForgetEntityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -103,6 +103,10 @@ class ExperimentServiceStub:
     """From then on nobody is held out by it, and its results are gone: set `end_at` to keep them."""
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.ListAuditEntriesRequest, _experiment_service_pb2.ListAuditEntriesResponse]
     """Who changed what, when and why. Newest first."""
+    ForgetEntity: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.ForgetEntityRequest, _experiment_service_pb2.ForgetEntityResponse]
+    """Has nothing known of an entity any more: it leaves all results, and the export. A later exposure or
+    outcome begins anew.
+    """
 
 @_typing.type_check_only
 class ExperimentServiceAsyncStub(ExperimentServiceStub):
@@ -179,6 +183,10 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """From then on nobody is held out by it, and its results are gone: set `end_at` to keep them."""
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.ListAuditEntriesRequest, _experiment_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Who changed what, when and why. Newest first."""
+    ForgetEntity: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.ForgetEntityRequest, _experiment_service_pb2.ForgetEntityResponse]  # type: ignore[assignment]
+    """Has nothing known of an entity any more: it leaves all results, and the export. A later exposure or
+    outcome begins anew.
+    """
 
 class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Everything about experiments that is not the hot path: define, run, watch, judge.
@@ -414,5 +422,15 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_experiment_service_pb2.ListAuditEntriesResponse]]:
         """Who changed what, when and why. Newest first."""
+
+    @_abc_1.abstractmethod
+    def ForgetEntity(
+        self,
+        request: _experiment_service_pb2.ForgetEntityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_service_pb2.ForgetEntityResponse, _abc.Awaitable[_experiment_service_pb2.ForgetEntityResponse]]:
+        """Has nothing known of an entity any more: it leaves all results, and the export. A later exposure or
+        outcome begins anew.
+        """
 
 def add_ExperimentServiceServicer_to_server(servicer: ExperimentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
