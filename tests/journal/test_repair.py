@@ -82,6 +82,19 @@ def test_a_lost_end_is_left_behind(tmp_path: Path) -> None:
         assert lost.last == journal.end() > 1_000_000
 
 
+@pytest.mark.parametrize("padding", [0, 1000, 16_300, 40_000])
+def test_frames_below_a_damaged_root_are_kept(tmp_path: Path, padding: int) -> None:
+    """One bad sector at the top of the tree hides every frame and harms none."""
+    frames = [frame(number, padding=padding + number) for number in range(1, 401)]
+    path = journal_of(tmp_path / "journal.db", frames)
+    spoil_page(path, 2)
+    (lost,) = accept_loss(path, known_until=0, now=NOW)
+
+    assert (401, 400 + (1 << 20)) == (lost.first, lost.last)
+    with SqliteJournal(path) as journal:
+        assert frames == list(journal.frames())
+
+
 def test_a_tail_that_a_checkpoint_knows_of_is_left_behind(tmp_path: Path) -> None:
     """The next frame must not get a position that the checkpoint has counted."""
     path = journal_of(tmp_path / "journal.db", [frame(1)])

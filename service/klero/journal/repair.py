@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from heapq import merge
 from typing import TYPE_CHECKING
 
 from klero.errors import StartupError
 from klero.journal.checking import checked
 from klero.journal.frames import StoredFrame
-from klero.journal.lost import Lost
+from klero.journal.lost import Lost, without
+from klero.journal.salvage import salvage
 from klero.journal.sqlite import SqliteJournal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -43,14 +46,31 @@ def accept_loss(path: Path, *, known_until: int, now: datetime) -> tuple[Lost, .
         try:
             accepted = damaged.accepted()
             found = checked(damaged.frames(), accepted=accepted, known_until=known_until)
-            lost = tuple(_closed(item) for item in found if isinstance(item, Lost))
-            if lost:
-                _copy(damaged, path, [*accepted, *lost])
+            unread = [item for item in found if isinstance(item, Lost)]
+            if not unread:
+                return ()
+            # All of it into the file: what is hidden there is looked for in the file's pages.
+            damaged.merge_log()
+            hidden = [frame.position for frame in _hidden(path, unread)]
+            lost = tuple(_closed(left) for item in unread for left in without(item, _alone(hidden)))
+            _copy(damaged, path, unread, lost)
         except (sqlite3.Error, OSError) as error:
             raise StartupError(why=f"journal {path} cannot be made whole: {error}") from error
-    if lost:
-        _exchange(path, now)
+    _exchange(path, now)
     return lost
+
+
+def _hidden(path: Path, unread: list[Lost]) -> Iterator[StoredFrame]:
+    """Whole frames at positions that SQLite cannot read."""
+
+    def wanted(position: int) -> bool:
+        return any(lost.first <= position and (lost.last is None or position <= lost.last) for lost in unread)
+
+    return salvage(path, wanted=wanted)
+
+
+def _alone(positions: list[int]) -> list[Lost]:
+    return [Lost(position, position, "") for position in positions]
 
 
 def _closed(found: Lost) -> Lost:
@@ -61,15 +81,15 @@ def _fresh(path: Path) -> Path:
     return path.with_name(f"{path.name}.fresh")
 
 
-def _copy(damaged: SqliteJournal, path: Path, lost: list[Lost]) -> None:
+def _copy(damaged: SqliteJournal, path: Path, unread: list[Lost], lost: tuple[Lost, ...]) -> None:
     fresh = _fresh(path)
     for left_over in (fresh, fresh.with_name(f"{fresh.name}-wal"), fresh.with_name(f"{fresh.name}-shm")):
         left_over.unlink(missing_ok=True)
     with SqliteJournal(fresh) as whole:
-        found = checked(damaged.frames(), accepted=())
-        whole.accept(lost, (item for item in found if isinstance(item, StoredFrame)))
+        readable = (item for item in checked(damaged.frames(), accepted=()) if isinstance(item, StoredFrame))
+        frames = merge(readable, _hidden(path, unread), key=lambda frame: frame.position)
+        whole.accept([*damaged.accepted(), *lost], frames)
         whole.merge_log()
-    damaged.merge_log()
 
 
 def _exchange(path: Path, now: datetime) -> None:
