@@ -85,7 +85,9 @@ IMPURE_FILES = {
     "analysis/worker.py": "runs the pure functions in a process of its own, so it knows processes and signals",
 }
 
-PURE_RUST = {"comoments", "decide", "hash", "moments", "request_id", "sketch", "snapshot", "split", "tally", "targeting"}
+PURE_RUST = {
+    "comoments", "decide", "hash", "moments", "request_id", "sketch", "snapshot", "split", "tally", "targeting",
+}  # fmt: skip
 WITHOUT_IO_RUST = PURE_RUST | {"access", "journal", "handle"}
 RUST_CLOCK_OR_CHANCE = r"\b(SystemTime|Instant|Clock|rand|getrandom|RandomState|DefaultHasher)\b|\bnow_v7\b|\bnew_v4\b"
 RUST_IO = r"\bstd::(env|fs|net|process)\b|\b(e?println|e?print|dbg)!|\b(log|tracing)::"

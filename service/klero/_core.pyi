@@ -1,6 +1,6 @@
 """The Rust core: bytes in, bytes out. On the server only `klero.engine` imports it."""
 
-from typing import final
+from typing import TypeAlias, final
 
 __all__ = [
     "CHECKPOINT_PARTS",
@@ -16,6 +16,9 @@ __all__ = [
 
 CHECKPOINT_PARTS: int
 """Parts that a checkpoint consists of; part 0 has what belongs to no entity."""
+
+_ExposureRow: TypeAlias = tuple[str, str, int, int, str, str, str, int, str, str, str]
+_OutcomeRow: TypeAlias = tuple[str, str, str, str, float, int, str, str, str, str, int, bool]
 
 class StatusError(Exception):
     """A refused call: `args` are status code (int), message (str) and encoded google.rpc.Status (bytes)."""
@@ -127,7 +130,7 @@ class Core:
             StatusError: The journal takes no more writes.
         """
 
-    def hold(self, held: bool) -> None:  # noqa: FBT001  # a getter's counterpart
+    def hold(self, held: bool) -> None:
         """Refuse Record as long as `held`, because the disk is nearly full; decisions go on."""
 
     def checkpoint(self, part: int) -> tuple[int, bytes]:
@@ -203,21 +206,18 @@ class Exporter:
                 that position are left out.
         """
 
-    def apply(self, position: int, crc: int, body: bytes) -> tuple[list[ExposureRow], list[OutcomeRow]]:
-        """Fold the next frame; returns its rows.
+    def apply(self, position: int, crc: int, body: bytes) -> tuple[list[_ExposureRow], list[_OutcomeRow]]:
+        """Fold the next frame; returns its exposures and its outcomes.
+
+        An exposure: namespace, experiment_id, iteration, epoch, variant_id, entity_type, entity_id, occurred_at_ms,
+        reason, status, attributes (JSON of those that the plan reads). The status `first` enrolled the entity; `again`
+        repeats; `conflicting` has another variant than the first; `not_randomized`, `after_stop` and `unknown` count
+        in no arm.
+
+        An outcome: namespace, entity_id, entities (JSON by type, empty if there are none), event, value,
+        occurred_at_ms, event_id, supersedes, experiment_id, variant_id, iteration (0 if no experiment is named),
+        matched (whether an exposure of the entity was known).
 
         Raises:
             ValueError: It is damaged, or of a format that this version does not know.
         """
-
-ExposureRow = tuple[str, str, int, int, str, str, str, int, str, str, str]
-"""namespace, experiment_id, iteration, epoch, variant_id, entity_type, entity_id, occurred_at_ms, reason, status,
-attributes (JSON of those that the plan reads).
-
-status: `first` enrolled the entity; `again` repeats; `conflicting` has another variant than the first; `not_randomized`,
-`after_stop` and `unknown` count in no arm."""
-
-OutcomeRow = tuple[str, str, str, str, float, int, str, str, str, str, int, bool]
-"""namespace, entity_id, entities (JSON by type, empty if there are none), event, value, occurred_at_ms, event_id,
-supersedes, experiment_id, variant_id, iteration (0 if no experiment is named), matched (whether an exposure of the entity was
-known)."""

@@ -35,7 +35,8 @@ def test_an_upgrade_keeps_every_number(tmp_path: Path) -> None:
             for variant_id, metrics in variants.items():
                 for metric, (entities, value, comoments) in metrics.items():
                     result = found[variant_id].metric_results[metric]
-                    assert (entities, value) == (result.sample_size, pytest.approx(result.value, rel=1e-12))
+                    assert entities == result.sample_size
+                    assert value == pytest.approx(result.value, rel=1e-12)
                     assert comoments == pytest.approx(list(result.moments.comoments), rel=1e-12)
         running = client.experiments.GetExperiment(GetExperimentRequest(id="old-live")).experiment
         assert ExperimentStatus.EXPERIMENT_STATUS_RUNNING == running.status
