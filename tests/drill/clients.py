@@ -9,6 +9,7 @@ import grpc
 
 from klero.v1.decision_service_pb2 import RecordRequest, RecordResponse
 from tests.drill.batches import delivered_again, has_event_ids, new_batch
+from tests.rpc.calls import refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,21 +99,21 @@ class DrillClient:
 
 
 def _answered(call: grpc.UnaryUnaryMultiCallable[bytes, RecordResponse], body: bytes) -> RecordResponse:
-    """The answer; waits as long as the server itself asks to come again."""
+    """The answer; as long as the server itself asks to come again, as it does at its start, that is done."""
+    deadline = time.monotonic() + _TIMEOUT_S
     while True:
         try:
             return call(body, timeout=_TIMEOUT_S)
         except grpc.RpcError as error:
-            if not _is_refused_for_now(cast("grpc.Call", error)):
+            if not _is_refused_for_now(error) or time.monotonic() > deadline:
                 raise
         time.sleep(_RETRY_S)
 
 
-def _is_refused_for_now(error: grpc.Call) -> bool:
-    """Whether the server refused the call and stored nothing; a broken connection has no such details."""
-    return error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and any(
-        key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ()
-    )
+def _is_refused_for_now(error: grpc.RpcError) -> bool:
+    """Whether the server refused the call and stored nothing; a broken connection has no details."""
+    has_details = any(key == "grpc-status-details-bin" for key, _ in cast("grpc.Call", error).trailing_metadata() or ())
+    return has_details and refusal(error).may_retry
 
 
 def _channel(address: str) -> grpc.Channel:
