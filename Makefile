@@ -8,7 +8,7 @@ STAMPS := .build
 RUST_SOURCES := $(shell find rust_core proto -name '*.rs' -o -name '*.toml' -o -name '*.proto') Cargo.toml Cargo.lock
 PROTOS := $(sort $(shell find proto -name '*.proto'))
 
-.PHONY: help demo test test-rust test-python lint format proto lock check-lock bench release clean tools
+.PHONY: help demo drill test test-rust test-python lint format proto lock check-lock bench release clean tools
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ test-rust: tools
 
 test-python: $(STAMPS)/extension
 	$(BIN)/python -m pytest
+
+drill: $(STAMPS)/extension ## Kill a server under load 50 times and count what is left.
+	$(BIN)/python -m tests.drill --rounds 50
 
 lint: $(STAMPS)/extension ## Formatting, lints, types, contract.
 	$(BIN)/ruff format --check .
@@ -78,6 +81,7 @@ tools:
 	need cargo "Rust 1.88 or newer - see https://rustup.rs"; \
 	need cc "a C compiler - Debian: apt-get install gcc; macOS: xcode-select --install"; \
 	if [ -n "$$missing" ]; then exit 1; fi; \
+	command -v strace >/dev/null 2>&1 || echo "not there, so the tests of system calls are skipped: strace - Debian: apt-get install strace"; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }; \
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "missing: the venv module - Debian: apt-get install python3-venv"; exit 1; }
 
