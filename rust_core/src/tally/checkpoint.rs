@@ -14,6 +14,7 @@ use prost::Message;
 
 use super::ledger::Ledger;
 use super::plan::Plans;
+use super::requests::Requests;
 use super::shard::Shard;
 use super::{SHARDS, Tally};
 use crate::proto::storage::v1::Checkpoint;
@@ -59,9 +60,11 @@ pub enum CheckpointError {
 }
 
 /// A part, ready to be encoded without holding anything up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Part {
     message: Checkpoint,
+    /// The ledger's, which there may be many of: a copy shares them until it is encoded.
+    requests: Option<Requests>,
 }
 
 impl Part {
@@ -73,7 +76,10 @@ impl Part {
 
     /// The bytes to be stored.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(mut self) -> Vec<u8> {
+        if let (Some(State::Ledger(ledger)), Some(requests)) = (&mut self.message.state, &self.requests) {
+            ledger.requests = requests.state();
+        }
         let body = self.message.encode_to_vec();
         let mut bytes = Vec::with_capacity(CRC_BYTES + body.len());
         bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
@@ -149,11 +155,14 @@ impl Tally {
     /// One part as it is now; `None` if there is no such part.
     #[must_use]
     pub fn part(&self, part: usize) -> Option<Part> {
-        let (position, state) = match part.checked_sub(1) {
-            None => (self.ledger.position, State::Ledger(ledger::state(&self.ledger, &self.plans))),
+        let (position, state, requests) = match part.checked_sub(1) {
+            None => {
+                let state = State::Ledger(ledger::state(&self.ledger, &self.plans));
+                (self.ledger.position, state, Some(self.ledger.requests.clone()))
+            }
             Some(shard) => {
                 let shard = self.shards.get(shard)?;
-                (shard.position, State::Shard(shard::state(shard, self.ledger.time_ms)))
+                (shard.position, State::Shard(shard::state(shard, self.ledger.time_ms)), None)
             }
         };
         let message = Checkpoint {
@@ -163,7 +172,7 @@ impl Tally {
             position,
             state: Some(state),
         };
-        Some(Part { message })
+        Some(Part { message, requests })
     }
 
     /// Takes over what was stored, and answers the position behind which frames are to be replayed;
