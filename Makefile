@@ -8,7 +8,7 @@ STAMPS := .build
 RUST_SOURCES := $(shell find rust_core proto -name '*.rs' -o -name '*.toml' -o -name '*.proto') Cargo.toml Cargo.lock
 PROTOS := $(sort $(shell find proto -name '*.proto'))
 
-.PHONY: help demo drill test test-rust test-python lint format proto lock check-lock bench release clean tools
+.PHONY: help demo drill test test-rust test-python lint format proto lock check-lock bench release clean tools test-tools
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -21,7 +21,7 @@ test: test-rust test-python ## Run every test of both languages.
 test-rust: tools
 	cargo test --workspace --locked
 
-test-python: $(STAMPS)/extension
+test-python: $(STAMPS)/extension test-tools
 	$(BIN)/python -m pytest
 
 drill: $(STAMPS)/extension ## Kill a server under load 50 times and count what is left.
@@ -68,6 +68,8 @@ bench: release ## Measure; results and how to read them are in benches/README.md
 	cargo bench --workspace --locked
 	$(BIN)/python benches/record_load.py
 	$(BIN)/python benches/import_rate.py
+	$(BIN)/python benches/checkpoint_delay.py
+	$(BIN)/python benches/restart.py
 
 clean: ## Remove what was built.
 	rm -rf $(VENV) $(STAMPS) target
@@ -81,9 +83,21 @@ tools:
 	need cargo "Rust 1.88 or newer - see https://rustup.rs"; \
 	need cc "a C compiler - Debian: apt-get install gcc; macOS: xcode-select --install"; \
 	if [ -n "$$missing" ]; then exit 1; fi; \
-	command -v strace >/dev/null 2>&1 || echo "not there, so the tests of system calls are skipped: strace - Debian: apt-get install strace"; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }; \
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "missing: the venv module - Debian: apt-get install python3-venv"; exit 1; }
+
+# What only tests need is installed where that is allowed; otherwise it is named, and those tests are skipped.
+test-tools: tools
+	@packages=; \
+	need() { command -v "$$1" >/dev/null 2>&1 || packages="$$packages $$2"; }; \
+	need strace strace; need mount mount; need mkfs.ext4 e2fsprogs; \
+	if [ -z "$$packages" ]; then exit 0; fi; \
+	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		echo "Installing what the tests need:$$packages"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null; \
+	else \
+		echo "not there, so some tests of the disk are skipped:$$packages - Debian: apt-get install$$packages"; \
+	fi
 
 $(STAMPS)/python: constraints.txt | tools
 	@mkdir -p $(STAMPS)

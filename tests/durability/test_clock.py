@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from klero.journal.checking import checked
 from klero.journal.frames import StoredFrame
-
 from klero.journal.sqlite import SqliteJournal
 from klero.v1.decision_pb2 import DecisionReason
 from tests.durability.recording import assert_each_counts_once, record, start

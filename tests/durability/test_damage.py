@@ -8,8 +8,8 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from klero.journal.frames import StoredFrame
 
+from klero.journal.frames import StoredFrame
 from klero.journal.sqlite import PAGE_BYTES, SqliteJournal
 from klero.storage.v1.journal_pb2 import Batch, JournalEntry, JournalFrame, OutcomeColumns
 from klero.v1.decision_pb2 import DecisionReason

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from klero.journal.checking import checked
 from klero.journal.frames import StoredFrame
-
 from klero.journal.sqlite import SqliteJournal
 from klero.storage.v1.journal_pb2 import JournalFrame
 from tests.durability.system_calls import DiskCall, read_calls, traced

@@ -35,6 +35,21 @@ def test_the_two_newest_of_each_part_are_kept(tmp_path: Path) -> None:
     assert 100 == checkpoints.last_position()
 
 
+def test_rotations_that_are_cut_short_leave_a_whole_set(tmp_path: Path) -> None:
+    """Shards rest on a ledger that is not ahead of them; kills in a row must not take the last one away."""
+    checkpoints = Checkpoints(tmp_path)
+    for part in (0, 1, 2):
+        checkpoints.write(part, 10 + part, b"whole")
+    for position in (20, 30, 40):
+        checkpoints.write(0, position, b"cut short")
+    checkpoints.write(1, 41, b"cut short")
+
+    assert ["0-10.ckpt", "0-30.ckpt", "0-40.ckpt", "1-11.ckpt", "1-41.ckpt", "2-12.ckpt"] == names(tmp_path)
+    checkpoints.write(2, 42, b"whole again")
+    checkpoints.write(0, 50, b"next")
+    assert ["0-40.ckpt", "0-50.ckpt"] == names(tmp_path)[:2]
+
+
 def test_a_file_is_never_changed(tmp_path: Path) -> None:
     """A position has one state; what is there is on the disk already."""
     checkpoints = Checkpoints(tmp_path)

@@ -1,7 +1,8 @@
 """Checkpoints on the disk: a file for each part of the tally at some position, never changed.
 
 `PART-POSITION.ckpt` appears whole or not at all. The two newest of each part are kept, so that one
-that the disk damages has another behind it.
+that the disk damages has another behind it. Of part 0, on which the others rest, the newest one that
+is not ahead of any of them is kept as well: rotations that were cut short make part 0 alone.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Checkpoints:
             unfinished.unlink(missing_ok=True)
             raise
         self._sync()
-        for old in self._positions().get(part, [])[KEPT:]:
+        for old in self._superfluous(part):
             (self._path / f"{part}-{old}.ckpt").unlink()
 
     def read(self, parts: int) -> list[list[bytes]]:
@@ -76,6 +77,16 @@ class Checkpoints:
         """
         for file in self._path.glob(f"*{_UNFINISHED}"):
             file.unlink()
+
+    def _superfluous(self, part: int) -> list[int]:
+        """Positions of the part that nothing needs any more."""
+        positions = self._positions()
+        own = positions.get(part, [])
+        kept = set(own[:KEPT])
+        if part == 0:
+            newest = [others[0] for other, others in positions.items() if other != 0]
+            kept.update([position for position in own if position <= min(newest, default=0)][:1])
+        return [position for position in own if position not in kept]
 
     def _positions(self) -> dict[int, list[int]]:
         """Positions by part, newest first."""
