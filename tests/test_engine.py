@@ -51,10 +51,14 @@ def definition() -> Experiment:
     )
 
 
-def running(incarnation: int = 1) -> Engine:
-    """With that experiment in force and its plan queued."""
+def running(
+    incarnation: int = 1, *, source: AssignmentSource.ValueType = AssignmentSource.ASSIGNMENT_SOURCE_EXTERNAL
+) -> Engine:
+    """With that experiment in force, assigned by `source`, and its plan queued."""
     found = engine(incarnation)
-    admitted, _ = core.admit(definition())
+    described = definition()
+    described.assignment_source = source
+    admitted, _ = core.admit(described)
     admitted.allocation.CopyFrom(core.allocation(admitted))
     admitted.allocation.epoch = 1
     found.load(Snapshot(experiments=[admitted]))
@@ -284,3 +288,31 @@ def test_what_the_journal_counted_is_read() -> None:
     assert found.breakdown("default", "exp", 1, "country") is None
     assert found.breakdown("default", "exp", 2, "country") is None
     assert 0 == found.rejected_items
+
+
+def test_a_full_queue_refuses_batches_and_still_takes_exposures() -> None:
+    """When the disk hangs, memory stays bounded, callers are told when to come again, and decisions go on."""
+    found = running(source=AssignmentSource.ASSIGNMENT_SOURCE_KLERO)
+    outcomes = [Outcome(entity_id="x" * 200 + str(number), event="cost") for number in range(10_000)]
+    batch = RecordRequest(outcomes=outcomes).SerializeToString()
+
+    accepted: list[bytes | int] = []
+    with pytest.raises(EncodedError) as caught:
+        accepted.extend(found.handle("Record", batch, NOW_MS) for _ in range(100))
+
+    status = status_pb2.Status.FromString(caught.value.details)
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(retry)
+    assert code_pb2.RESOURCE_EXHAUSTED == status.code
+    assert ("ERROR_REASON_OVERLOADED", {"queue": "journal"}) == (info.reason, dict(info.metadata))
+    assert retry.retry_delay.nanos > 0
+    # 56 of 64 MiB, in batches of a little above 2 MB.
+    assert 20 < len(accepted) < 30
+    assert isinstance(
+        found.handle("Assign", AssignRequest(experiment_id="exp", entity_id="u").SerializeToString(), NOW_MS), bytes
+    )
+    assert 0 == found.dropped_exposures
+    assert found.take_frame() is not None
+    assert isinstance(found.handle("Record", batch, NOW_MS), int)

@@ -207,3 +207,19 @@ def test_help_names_every_command(klero: Klero) -> None:
 
     for command in ("apply", "assign", "demo", "import", "list", "record", "results", "serve", "show", "start", "stop"):
         assert f"  {command} " in printed
+
+
+def test_status_names_what_was_not_counted(klero: Klero, write: Path) -> None:
+    """Who misses outcomes in the results must find where they went."""
+    assert klero("apply", "-f", file(write, "with-status")).code == 0
+    assert klero("start", "with-status").code == 0
+    assert klero("record", "stranger", "success").code == 0
+
+    plain, found = klero("status", "with-status"), json.loads(klero("status", "with-status", "--json").output)
+
+    assert "`with-status` is running, iteration 1: 0 enrolled, 0 of them settled" in plain.output
+    assert "other counters are 0." in plain.output
+    by_name = {counter["name"]: counter for counter in found["counters"]}
+    assert int(by_name["unmatched"]["value"]) >= 1
+    assert by_name["unmatched"]["description"] in " ".join(plain.output.split())
+    assert {"late", "early", "conflicting", "rejected_items", "repeated_batches", "quarantined"} <= by_name.keys()

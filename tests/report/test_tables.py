@@ -130,7 +130,7 @@ def test_only_what_is_wrong_is_said_at_length() -> None:
         )
     )
 
-    assert "failed: Split is off.\nnot tested: No outcomes.\nHealthy: multi exposed." in text
+    assert "failed: Split is off.\nbefore exposure: No outcomes.\nHealthy: multi exposed." in text
 
 
 def one_metric(metric: Metric) -> Experiment:

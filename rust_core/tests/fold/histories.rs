@@ -99,6 +99,11 @@ pub(crate) fn kinds(time_ms: i64, steps: &[Step]) -> Vec<Kind> {
     kinds
 }
 
+/// The same steps, each in a batch of its own.
+pub(crate) fn single(time_ms: i64, steps: &[Step]) -> Vec<Kind> {
+    steps.iter().flat_map(|step| kinds(time_ms, std::slice::from_ref(step))).collect()
+}
+
 /// Frames: how much time has gone on, and what they say.
 pub(crate) fn history() -> impl Strategy<Value = Vec<(i64, Vec<Step>)>> {
     let pause = prop_oneof![3 => 0..3000i64, 2 => 0..40_000i64, 1 => Just(700_000i64)];

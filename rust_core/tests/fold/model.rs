@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 use prost::Message;
 
 use crate::frames::{Exposed, Happened, Journal, START_MS};
-use crate::histories::{EXPERIMENTS, Step, history, kinds};
+use crate::histories::{EXPERIMENTS, Step, history, kinds, single};
 use crate::restoring::restored_midway;
 use crate::rich::{METRICS, Metric, rich};
 
@@ -328,12 +328,14 @@ proptest! {
     fn the_fold_is_the_model(frames in history(), cut in any::<prop::sample::Index>()) {
         let controls = EXPERIMENTS.map(|(experiment, entity_type)| rich(experiment, entity_type));
         let mut journal = Journal::new(&controls);
+        let mut one_by_one = Journal::new(&controls);
         let mut model = Model { time_ms: START_MS, ..Model::default() };
         let mut written = Vec::new();
         for (pause_ms, steps) in &frames {
             model.time_ms += pause_ms;
             written.push((model.time_ms, kinds(model.time_ms, steps)));
             journal.put_at(model.time_ms, kinds(model.time_ms, steps));
+            one_by_one.put_at(model.time_ms, single(model.time_ms, steps));
             for step in steps {
                 model.step(step);
             }
@@ -342,8 +344,9 @@ proptest! {
         for (experiment, _) in EXPERIMENTS {
             let tally = journal.iteration(experiment);
             model.assert_is(experiment, &tally);
-            // Whatever was read in between, and from whatever checkpoints: the same bits.
+            // Whatever was read in between, in whatever batches, and from whatever checkpoints: the same bits.
             prop_assert_eq!(tally.encode_to_vec(), journal.iteration(experiment).encode_to_vec());
+            prop_assert_eq!(tally.encode_to_vec(), one_by_one.iteration(experiment).encode_to_vec());
             prop_assert_eq!(tally.encode_to_vec(), restored.iteration(experiment).encode_to_vec());
         }
         prop_assert_eq!(journal.tally.journal(), restored.tally.journal());

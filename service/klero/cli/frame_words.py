@@ -68,6 +68,8 @@ def lines(frame: dict[str, Any]) -> Iterator[str]:
     yield f"{frame['position']}  {frame['time']}  {_counts(frame)}, {plural(frame['bytes'], 'byte')}"
     if "fault" in frame:
         yield f"  {frame['fault']}"
+    elif not frame["entries"]:
+        yield "  time went on, and a window closed"
     for entry in frame.get("entries", []):
         yield from _entry_lines(entry)
 

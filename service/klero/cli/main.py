@@ -37,6 +37,7 @@ _COMMANDS = {
     "serve": "klero.cli.serve",
     "show": "klero.cli.read",
     "start": "klero.cli.transitions",
+    "status": "klero.cli.status",
     "stop": "klero.cli.transitions",
 }
 

@@ -12,13 +12,13 @@ from klero.report.segments import segment_tables
 from klero.v1.results_pb2 import HealthState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
     from rich.table import Table
 
     from klero.v1.experiment_pb2 import Experiment, Metric
-    from klero.v1.results_pb2 import ExperimentResults
+    from klero.v1.results_pb2 import ExperimentResults, HealthCheck
 
 _STYLES = {HealthState.HEALTH_STATE_WARNING: "yellow", HealthState.HEALTH_STATE_FAILED: "red"}
 
@@ -30,7 +30,7 @@ def results_table(experiment: Experiment, results: ExperimentResults) -> Rendera
         parts += [_title(metric), metric_table(experiment, results, metric), Text()]
     parts.extend(_reading(results))
     parts.extend(segment_tables(experiment, results))
-    parts.extend(_health(results))
+    parts.extend(health_lines(results.health))
     return Group(*parts)
 
 
@@ -63,13 +63,18 @@ def _reading(results: ExperimentResults) -> Iterator[Text]:
     yield Text(f"{level} {kind}; * significant{correction}.", style="dim")
 
 
-def _health(results: ExperimentResults) -> Iterator[Text]:
+def health_lines(checks: Sequence[HealthCheck]) -> Iterator[Text]:
     """What is wrong, each in a sentence; all that is right in one line."""
-    healthy = [check.name.replace("_", " ") for check in results.health if check.state == HealthState.HEALTH_STATE_OK]
-    for check in results.health:
-        if check.state != HealthState.HEALTH_STATE_OK:
+    healthy = [_name(check) for check in checks if check.state == HealthState.HEALTH_STATE_OK]
+    for check in checks:
+        if check.state == HealthState.HEALTH_STATE_UNSPECIFIED:
+            yield Text(f"{_name(check)}: {check.message}", style="dim")
+        elif check.state != HealthState.HEALTH_STATE_OK:
             state = HealthState.Name(check.state).removeprefix("HEALTH_STATE_").lower()
-            label = "not tested" if check.state == HealthState.HEALTH_STATE_UNSPECIFIED else state
-            yield Text(f"{label}: {check.message}", style=_STYLES.get(check.state, ""))
+            yield Text(f"{state}: {check.message}", style=_STYLES[check.state])
     if healthy:
         yield Text(f"Healthy: {', '.join(healthy)}.", style="dim")
+
+
+def _name(check: HealthCheck) -> str:
+    return check.name.replace("_", " ")
