@@ -46,6 +46,8 @@ impl Ring {
     pub(super) fn push(&mut self, early: Early) {
         if self.heads.is_empty() {
             self.heads = vec![0; LISTS];
+            // At once, because growing would copy it again and again; untouched memory costs nothing.
+            self.entries.reserve_exact(CAPACITY);
             self.next = 1;
         }
         let list = list(early.key);
