@@ -43,7 +43,7 @@ MASKS = [
     ("<time>", r"\b\d\d:\d\d:\d\d(\.\d+)?\b"),
     ("<address>", r"\b(127\.0\.0\.1|localhost|\[::1\]):\d+\b"),
     (r"\1<etag>", r"\b(etag\W+)\w+"),
-    (r"\1<position>", r"\b((?:position|asOf|as of)\W+)\d+"),
+    (r"\1<position>", r"\b((?:position|asOf|as of)\W+)[\d,]*\d"),
     ("<duration>", r"\b\d+(\.\d+)? ?(ns|µs|ms|seconds?|minutes?|s|min)\b"),
     (r"<rate>\2", r"\b(\d[\d,]*(?:\.\d+)?)( ?(?:rows|outcomes|calls)/s)"),
 ]

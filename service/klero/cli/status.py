@@ -45,7 +45,8 @@ def status_command(remote: Remote, experiment_id: str, namespace: str, as_json: 
     if counted:
         console.print()
         console.print(table)
-    console.print(f"{len(status.counters) - len(counted)} other counters are 0.", style="dim")
+    rest = len(status.counters) - len(counted)
+    console.print(f"{rest} other counters are 0." if counted else f"All {rest} counters beside it are 0.", style="dim")
 
 
 def _progress(experiment_id: str, status: GetExperimentStatusResponse) -> str:
