@@ -9,13 +9,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::journal::frame;
-use crate::journal::rows::{ExposureRow, ExposureRows, OutcomeRow};
 use crate::memory::ReplayError;
 use crate::proto::storage::v1::control::Action;
 use crate::proto::storage::v1::journal_entry::Kind;
-use crate::proto::storage::v1::{Arm, Batch, JournalFrame, MeasurementPlan};
+use crate::proto::storage::v1::{Arm, JournalFrame};
 use crate::proto::v1::DecisionReason;
-use crate::tally::observer::{Observer, Status};
+use crate::tally::observer::{FoldedExposure, FoldedOutcome, Observer, Status};
 use crate::tally::{Key, Tally};
 
 /// An exposure.
@@ -138,16 +137,8 @@ impl Watching<'_> {
 impl Observer for Watching<'_> {
     const LISTENS: bool = true;
 
-    fn exposure(
-        &mut self,
-        batch: &Batch,
-        arm: &Arm,
-        plan: Option<&MeasurementPlan>,
-        rows: &ExposureRows<'_>,
-        number: usize,
-        row: &ExposureRow<'_>,
-        status: Status,
-    ) {
+    fn exposure(&mut self, exposure: FoldedExposure<'_>) {
+        let FoldedExposure { batch, rows, number, row, arm, plan, status } = exposure;
         if self.is_forgotten(&batch.namespace, row.entity_id) {
             return;
         }
@@ -173,7 +164,8 @@ impl Observer for Watching<'_> {
         });
     }
 
-    fn outcome(&mut self, batch: &Batch, event: &str, target: Option<&Arm>, row: &OutcomeRow<'_>, matched: bool) {
+    fn outcome(&mut self, outcome: FoldedOutcome<'_>) {
+        let FoldedOutcome { batch, row, event, target, matched } = outcome;
         let keep = |id: &str| !self.is_forgotten(&batch.namespace, id);
         let named = row.named.iter().filter(|named| keep(&named.entity_id));
         let entities: BTreeMap<_, _> =

@@ -5,7 +5,7 @@
 use super::checked::{CheckedBatch, Step};
 use super::key::{Purpose, Scope};
 use super::member::Exposure;
-use super::observer::{Observer, Status};
+use super::observer::{FoldedExposure, Observer, Status};
 use super::plan::{ArmKey, Epoch};
 use super::requests::{First, Seen, uuid_ms};
 use super::shard::{Exposed, Shard};
@@ -194,7 +194,7 @@ impl Tally {
                 && let Some(arm) = arms.get(index)
             {
                 let plan = iteration.as_deref().map(|iteration| &iteration.plan);
-                folding.observer.exposure(batch, arm, plan, &rows, number, &row, status);
+                folding.observer.exposure(FoldedExposure { batch, rows: &rows, number, row, arm, plan, status });
             }
         }
     }

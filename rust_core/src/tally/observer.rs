@@ -35,26 +35,50 @@ impl Status {
     }
 }
 
+/// An exposure that was folded.
+#[derive(Clone, Copy, Debug)]
+pub struct FoldedExposure<'a> {
+    /// What it came in.
+    pub batch: &'a Batch,
+    /// Rows of the batch, for the attributes.
+    pub rows: &'a ExposureRows<'a>,
+    /// Its place in them.
+    pub number: usize,
+    /// The row itself.
+    pub row: ExposureRow<'a>,
+    /// Its arm.
+    pub arm: &'a Arm,
+    /// That of its iteration; `None` if the journal knows none.
+    pub plan: Option<&'a MeasurementPlan>,
+    /// What it did.
+    pub status: Status,
+}
+
+/// An outcome that was folded.
+#[derive(Clone, Copy, Debug)]
+pub struct FoldedOutcome<'a> {
+    /// What it came in.
+    pub batch: &'a Batch,
+    /// The row itself.
+    pub row: OutcomeRow<'a>,
+    /// What happened.
+    pub event: &'a str,
+    /// The arm that it names.
+    pub target: Option<&'a Arm>,
+    /// Whether an exposure of its entity was known.
+    pub matched: bool,
+}
+
 /// Sees rows in journal order, without those of repeated batches and without repeated outcomes.
 pub trait Observer {
     /// Whether anything is to be shown at all.
     const LISTENS: bool;
 
-    /// An exposure; `plan` is that of its iteration, `number` its place in `rows`.
-    #[allow(clippy::too_many_arguments)] // what a row consists of lies in as many places
-    fn exposure(
-        &mut self,
-        batch: &Batch,
-        arm: &Arm,
-        plan: Option<&MeasurementPlan>,
-        rows: &ExposureRows<'_>,
-        number: usize,
-        row: &ExposureRow<'_>,
-        status: Status,
-    );
+    /// Sees an exposure.
+    fn exposure(&mut self, exposure: FoldedExposure<'_>);
 
-    /// An outcome; `matched` tells whether an exposure of its entity was known.
-    fn outcome(&mut self, batch: &Batch, event: &str, target: Option<&Arm>, row: &OutcomeRow<'_>, matched: bool);
+    /// Sees an outcome.
+    fn outcome(&mut self, outcome: FoldedOutcome<'_>);
 }
 
 /// Looks away.
@@ -64,17 +88,7 @@ pub struct Silent;
 impl Observer for Silent {
     const LISTENS: bool = false;
 
-    fn exposure(
-        &mut self,
-        _: &Batch,
-        _: &Arm,
-        _: Option<&MeasurementPlan>,
-        _: &ExposureRows<'_>,
-        _: usize,
-        _: &ExposureRow<'_>,
-        _: Status,
-    ) {
-    }
+    fn exposure(&mut self, _: FoldedExposure<'_>) {}
 
-    fn outcome(&mut self, _: &Batch, _: &str, _: Option<&Arm>, _: &OutcomeRow<'_>, _: bool) {}
+    fn outcome(&mut self, _: FoldedOutcome<'_>) {}
 }

@@ -4,7 +4,7 @@ use super::Tally;
 use super::fold::{Folding, shard_of};
 use super::key::{Key, Purpose};
 use super::member::{Link, Outcome, Target};
-use super::observer::Observer;
+use super::observer::{FoldedOutcome, Observer};
 use super::plan::{Namespace, Plans};
 use super::shard::{Arrival, Found, Happened, Identity, Rare, Types};
 use crate::journal::rows::{OutcomeRow, OutcomeRows};
@@ -116,7 +116,7 @@ impl Tally {
             for (row, result) in rows.iter().zip(&results).filter(|(_, result)| !result.repeated) {
                 let event = events.get(row.event as usize).map_or("", String::as_str);
                 let target = row.target.and_then(|target| targets.get(target as usize));
-                folding.observer.outcome(batch, event, target, &row, result.matched);
+                folding.observer.outcome(FoldedOutcome { batch, row, event, target, matched: result.matched });
             }
         }
     }
