@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -181,8 +182,10 @@ class Changes:
         return tally is not None and tally.closed
 
     async def _forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
-        # The trail outlives the entity, so that it has a name of it only that nobody can read.
-        named = hashlib.sha256(f"{namespace}/{entity_id}".encode()).hexdigest()
+        # The trail outlives the entity, so that it has a name of it only that nobody can read,
+        # and that nobody can find by trying ids.
+        secret = self._catalog.secret
+        named = hmac.new(secret, f"{namespace}/{entity_id}".encode(), hashlib.sha256).hexdigest()
         entry = self._entry(namespace, ResourceType.RESOURCE_TYPE_ENTITY, named, cause)
         async with self._changing:
             revision = await self._on_disk(self._catalog.note, entry)

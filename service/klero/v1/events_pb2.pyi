@@ -42,8 +42,8 @@ class _ResourceTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resource
     RESOURCE_TYPE_TOKEN: _ResourceType.ValueType  # 5
     """`resource_id` is the token's name; its secret is never in `changes`."""
     RESOURCE_TYPE_ENTITY: _ResourceType.ValueType  # 6
-    """`resource_id` is the SHA-256, in hexadecimal digits, of the namespace, `/` and the entity's id: the
-    trail must not keep the id of an entity that was forgotten.
+    """`resource_id` is the HMAC-SHA-256, in hexadecimal digits, of the namespace, `/` and the entity's
+    id under a secret of the installation: the id itself does not stay.
     """
 
 class ResourceType(_ResourceType, metaclass=_ResourceTypeEnumTypeWrapper):
@@ -62,8 +62,8 @@ RESOURCE_TYPE_OVERRIDE: ResourceType.ValueType  # 4
 RESOURCE_TYPE_TOKEN: ResourceType.ValueType  # 5
 """`resource_id` is the token's name; its secret is never in `changes`."""
 RESOURCE_TYPE_ENTITY: ResourceType.ValueType  # 6
-"""`resource_id` is the SHA-256, in hexadecimal digits, of the namespace, `/` and the entity's id: the
-trail must not keep the id of an entity that was forgotten.
+"""`resource_id` is the HMAC-SHA-256, in hexadecimal digits, of the namespace, `/` and the entity's
+id under a secret of the installation: the id itself does not stay.
 """
 Global___ResourceType: _TypeAlias = ResourceType  # noqa: Y015
 
