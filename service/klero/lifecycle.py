@@ -31,6 +31,7 @@ DRAINING = ExperimentStatus.EXPERIMENT_STATUS_DRAINING
 SCHEDULED = ExperimentStatus.EXPERIMENT_STATUS_SCHEDULED
 STOPPED = ExperimentStatus.EXPERIMENT_STATUS_STOPPED
 ROLLED_BACK = ExperimentStatus.EXPERIMENT_STATUS_ROLLED_BACK
+ARCHIVED = ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED
 
 DRAINED = "drained"
 """The controller's action when the last window has closed."""
@@ -38,6 +39,8 @@ DRAINED = "drained"
 ALLOWED = {
     "StartExperiment": (DRAFT, STOPPED, ROLLED_BACK),
     "StopExperiment": (SCHEDULED, RUNNING, PAUSED),
+    "ArchiveExperiment": (STOPPED, ROLLED_BACK),
+    "DeleteExperiment": (DRAFT,),
     DRAINED: (DRAINING,),
 }
 """From which statuses a method may be called, or the controller may act."""
@@ -143,6 +146,29 @@ def drained(stored: Experiment, *, now: Timestamp) -> Experiment:
     everyone = stored.shipped_variant_id or stored.control.id
     stopped.status_reason = f"stopped and every window has closed, everyone gets `{everyone}`"
     return stopped
+
+
+def archive(stored: Experiment, *, now: Timestamp) -> Experiment:
+    """Put an ended experiment away: no decision, list or snapshot has it any more.
+
+    Raises:
+        IllegalTransitionError: The status does not allow it.
+    """
+    _require("ArchiveExperiment", stored)
+    archived = _copy(stored)
+    archived.status = ARCHIVED
+    archived.updated_at.CopyFrom(now)
+    archived.status_reason = "archived"
+    return archived
+
+
+def check_deletable(stored: Experiment) -> None:
+    """Refuse to delete what was ever started: its results rest on its definition.
+
+    Raises:
+        IllegalTransitionError: The status does not allow it.
+    """
+    _require("DeleteExperiment", stored)
 
 
 def check_etag(stored: Experiment, etag: str) -> None:

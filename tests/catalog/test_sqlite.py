@@ -43,12 +43,18 @@ def audit(identifier: str = "exp") -> AuditEntry:
     return AuditEntry(namespace="default", action="Test", resource_id=identifier)
 
 
+def trail(catalog: SqliteCatalog, identifier: str) -> list[AuditEntry]:
+    """Entries of a resource, oldest first."""
+    found = catalog.audit_page("default", before=2**63 - 1, size=1000, wanted=lambda of: of.resource_id == identifier)
+    return found[::-1]
+
+
 def test_a_change_is_stored_with_its_audit_entry_and_revision(catalog: SqliteCatalog) -> None:
     """Operators read in the trail what happened, in order and without gaps."""
     created = catalog.create(experiment(), audit())
     created.name = "new"
     changed = catalog.replace(created, audit())
-    entries = [AuditEntry.FromString(entry) for entry in catalog.audit_entries("default", "exp")]
+    entries = trail(catalog, "exp")
 
     assert (1, 2) == (created.revision, changed.revision)
     assert created.etag != changed.etag
@@ -64,8 +70,36 @@ def test_a_change_that_rests_on_an_old_revision_changes_nothing(catalog: SqliteC
     with pytest.raises(CatalogContendedError):
         catalog.replace(created, audit())
     assert 2 == catalog.get("default", "exp").revision
-    assert 2 == len(catalog.audit_entries("default", "exp"))
+    assert 2 == len(trail(catalog, "exp"))
     assert 2 == catalog.snapshot().revision
+
+
+def test_what_is_deleted_is_gone_and_its_trail_stays(catalog: SqliteCatalog) -> None:
+    """The id is free again, and who deleted what can still be asked."""
+    created = catalog.create(experiment(), audit())
+    stale = catalog.replace(created, audit())
+    with pytest.raises(CatalogContendedError):
+        catalog.delete(created, audit())
+    assert 3 == catalog.delete(stale, audit())
+
+    with pytest.raises(ExperimentNotFoundError):
+        catalog.get("default", "exp")
+    assert [1, 2, 3] == [entry.revision for entry in trail(catalog, "exp")]
+    assert 4 == catalog.create(experiment(), audit()).revision
+
+
+def test_the_trail_comes_in_pages_newest_first(catalog: SqliteCatalog) -> None:
+    """A long trail is read as far as somebody wants."""
+    for _ in range(5):
+        catalog.note(audit())
+
+    def revisions(before: int, size: int) -> list[int]:
+        page = catalog.audit_page("default", before=before, size=size, wanted=lambda entry: entry.revision != 4)
+        return [entry.revision for entry in page]
+
+    assert [5, 3] == revisions(2**63 - 1, 2)
+    assert [2, 1] == revisions(3, 2)
+    assert [] == revisions(1, 2)
 
 
 def test_an_id_is_taken_once(catalog: SqliteCatalog) -> None:
@@ -179,9 +213,7 @@ def test_what_changes_no_definition_is_in_the_trail(catalog: SqliteCatalog) -> N
     created = catalog.create(experiment(), audit())
 
     assert created.revision + 1 == catalog.note(audit("entity"))
-    assert [created.revision + 1] == [
-        AuditEntry.FromString(entry).revision for entry in catalog.audit_entries("default", "entity")
-    ]
+    assert [created.revision + 1] == [entry.revision for entry in trail(catalog, "entity")]
     assert created == catalog.get("default", "exp")
 
 

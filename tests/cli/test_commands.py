@@ -223,3 +223,37 @@ def test_status_names_what_was_not_counted(klero: Klero, write: Path) -> None:
     assert int(by_name["unmatched"]["value"]) >= 1
     assert by_name["unmatched"]["description"] in " ".join(plain.output.split())
     assert {"late", "early", "conflicting", "rejected_items", "repeated_batches", "quarantined"} <= by_name.keys()
+
+
+def test_drafts_are_deleted_and_ended_experiments_archived(klero: Klero, write: Path) -> None:
+    """What was started has results that rest on it; what was not may go."""
+    klero("apply", "-f", file(write, "to-delete"))
+    klero("apply", "-f", file(write, "to-archive"))
+    assert klero("start", "to-archive").code == 0
+
+    refused = klero("delete", "to-archive")
+    assert (1, True) == (refused.code, "draft" in refused.errors)
+    assert klero("archive", "to-archive").code == 1
+    assert klero("stop", "to-archive").code == 0
+    assert "`to-archive` is archived\n" == klero("archive", "to-archive").output
+    assert "`to-delete` is deleted\n" == klero("delete", "to-delete").output
+    listed = klero("list").output
+    assert "to-delete" not in listed
+    assert "to-archive" not in listed
+    assert klero("assign", "to-archive", "run-1").code == 1
+    # The id of a draft is free again, and that of an archived experiment is not.
+    assert klero("apply", "-f", file(write, "to-delete")).code == 0
+
+
+def test_the_trail_says_who_did_what_and_why(klero: Klero, write: Path) -> None:
+    """Whoever comes later can see how it came to this."""
+    klero("apply", "-f", file(write, "with-trail"))
+    klero("start", "with-trail", "--reason", "the team agreed")
+    plain = klero("audit", "with-trail").output
+    found = json.loads(klero("audit", "with-trail", "--json").output)["entries"]
+
+    assert ["StartExperiment", "CreateExperiment"] == [entry["action"] for entry in found]
+    assert "anonymous  StartExperiment `with-trail`: the team agreed" in plain
+    assert '  status: "EXPERIMENT_STATUS_DRAFT" -> "EXPERIMENT_STATUS_RUNNING"' in plain
+    assert "no changes\n" == klero("audit", "with-trail", "--actor", "nobody").output
+    assert klero("audit", "--limit", "1").output.splitlines()[-1].startswith("... and older ones")

@@ -20,13 +20,12 @@ from klero.errors import (
     ExperimentNotFoundError,
     StartupError,
 )
+from klero.v1.events_pb2 import AuditEntry
 from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from klero.v1.events_pb2 import AuditEntry
 
 FORMAT = 2
 SECRET_BYTES = 16
@@ -193,6 +192,22 @@ class SqliteCatalog:
                 raise CatalogContendedError(attempts=1)
         return stored
 
+    def delete(self, experiment: Experiment, audit: AuditEntry) -> int:
+        """Remove the stored definition of this revision; returns the revision of the change.
+
+        Raises:
+            CatalogContendedError: The stored one has another revision by now.
+        """
+        with self._transaction():
+            revision = self._count(audit)
+            removed = self._database.execute(
+                "DELETE FROM experiment WHERE namespace = ? AND id = ? AND revision = ?",
+                (experiment.namespace, experiment.id, experiment.revision),
+            ).rowcount
+            if removed != 1:
+                raise CatalogContendedError(attempts=1)
+        return revision
+
     def note(self, audit: AuditEntry) -> int:
         """Write the audit entry of something that changes no definition; returns its revision."""
         with self._transaction():
@@ -217,14 +232,22 @@ class SqliteCatalog:
             (told,) = self._database.execute("SELECT told >= revision FROM head").fetchone()
         return bool(told)
 
-    def audit_entries(self, namespace: str, experiment_id: str) -> list[bytes]:
-        """Return the encoded audit entries of an experiment, oldest first."""
+    def audit_page(
+        self, namespace: str, *, before: int, size: int, wanted: Callable[[AuditEntry], bool]
+    ) -> list[AuditEntry]:
+        """Return up to `size` audit entries with revisions below `before`, newest first, that are `wanted`."""
+        found: list[AuditEntry] = []
         with self._reading():
-            rows = self._database.execute(
-                "SELECT body FROM audit WHERE namespace = ? AND resource_id = ? ORDER BY revision",
-                (namespace, experiment_id),
-            ).fetchall()
-        return [body for (body,) in rows]
+            for (body,) in self._database.execute(
+                "SELECT body FROM audit WHERE namespace = ? AND revision < ? ORDER BY revision DESC",
+                (namespace, before),
+            ):
+                entry = AuditEntry.FromString(body)
+                if wanted(entry):
+                    found.append(entry)
+                if len(found) == size:
+                    break
+        return found
 
     def _stamp(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
         """Write the change's audit entry and mark the definition with its revision."""

@@ -25,7 +25,10 @@ _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 # Modules are imported for the command that is called: most need neither grpc nor tables.
 _COMMANDS = {
     "apply": "klero.cli.apply",
+    "archive": "klero.cli.transitions",
     "assign": "klero.cli.assign",
+    "audit": "klero.cli.audit",
+    "delete": "klero.cli.transitions",
     "demo": "klero.cli.demo.command",
     "export": "klero.cli.export",
     "forget": "klero.cli.forget",

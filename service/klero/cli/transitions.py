@@ -1,4 +1,4 @@
-"""`klero start` and `klero stop`."""
+"""`klero start`, `stop`, `archive` and `delete`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from klero.cli.common import calling, print_json, print_warnings
-from klero.v1.experiment_service_pb2 import StartExperimentRequest, StopExperimentRequest
+from klero.v1.experiment_service_pb2 import (
+    ArchiveExperimentRequest,
+    DeleteExperimentRequest,
+    StartExperimentRequest,
+    StopExperimentRequest,
+)
 
 if TYPE_CHECKING:
     from klero.client.remote import Remote
@@ -63,3 +68,33 @@ def stop_command(
         print_json(stopped)
     else:
         click.echo(f"`{stopped.experiment.id}` is {stopped.experiment.status_reason}")
+
+
+@click.command("archive")
+@click.argument("experiment_id", metavar="EXPERIMENT")
+@_reason_option
+@calling
+def archive_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
+    """Put an ended experiment away, for good: code that asks for it learns that there is none."""
+    archived = remote.experiments(
+        "ArchiveExperiment", ArchiveExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
+    )
+    if as_json:
+        print_json(archived)
+    else:
+        click.echo(f"`{experiment_id}` is archived")
+
+
+@click.command("delete")
+@click.argument("experiment_id", metavar="EXPERIMENT")
+@_reason_option
+@calling
+def delete_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
+    """Delete a draft. What was ever started can be archived instead."""
+    deleted = remote.experiments(
+        "DeleteExperiment", DeleteExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
+    )
+    if as_json:
+        print_json(deleted)
+    else:
+        click.echo(f"`{experiment_id}` is deleted")

@@ -96,6 +96,22 @@ class Changes:
         """
         return await _to_the_end(self._change(namespace, experiment_id, step, cause))
 
+    async def delete(
+        self, namespace: str, experiment_id: str, check: Callable[[Experiment], None], cause: Cause
+    ) -> None:
+        """Remove a definition that `check` does not refuse.
+
+        Raises:
+            CatalogContendedError: Others were faster each time.
+        """
+        await _to_the_end(self._delete(namespace, experiment_id, check, cause))
+
+    async def audit_page(
+        self, namespace: str, *, before: int, size: int, wanted: Callable[[AuditEntry], bool]
+    ) -> list[AuditEntry]:
+        """Up to `size` audit entries below revision `before` that are `wanted`, newest first."""
+        return await self._on_disk(lambda: self._catalog.audit_page(namespace, before=before, size=size, wanted=wanted))
+
     async def forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
         """Have nothing known of an entity any more; returns the journal position from which on that holds."""
         return await _to_the_end(self._forget(namespace, entity_id, cause))
@@ -162,6 +178,23 @@ class Changes:
                     continue
                 await self._publish(stored, before=before)
                 return stored
+        raise CatalogContendedError(attempts=_ATTEMPTS)
+
+    async def _delete(
+        self, namespace: str, experiment_id: str, check: Callable[[Experiment], None], cause: Cause
+    ) -> None:
+        async with self._changing:
+            for _ in range(_ATTEMPTS):
+                before = await self.get(namespace, experiment_id)
+                check(before)
+                entry = self._entry(namespace, ResourceType.RESOURCE_TYPE_EXPERIMENT, experiment_id, cause)
+                try:
+                    revision = await self._on_disk(self._catalog.delete, before, entry)
+                except CatalogContendedError:
+                    continue
+                await self._on_disk(self._catalog.mark_told, revision, revision)
+                self._put_in_force(await self._on_disk(self._catalog.snapshot))
+                return
         raise CatalogContendedError(attempts=_ATTEMPTS)
 
     async def _publish(self, after: Experiment, *, before: Experiment | None) -> None:

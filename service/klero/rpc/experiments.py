@@ -64,6 +64,8 @@ class ExperimentServicer:
             "ListExperiments": self.page,
             "StartExperiment": self.start,
             "StopExperiment": self.stop,
+            "ArchiveExperiment": self.archive,
+            "DeleteExperiment": self.delete,
             "GetExperimentStatus": self.status,
             "GetExperimentResults": self.judged,
         }
@@ -114,6 +116,30 @@ class ExperimentServicer:
 
         return pb.StopExperimentResponse(experiment=await self._change(request, step, "StopExperiment"))
 
+    async def archive(self, request: pb.ArchiveExperimentRequest, _context: object) -> pb.ArchiveExperimentResponse:
+        """Put an ended experiment away."""
+
+        def step(stored: Experiment) -> Experiment:
+            lifecycle.check_etag(stored, request.etag)
+            return lifecycle.archive(stored, now=self._now())
+
+        return pb.ArchiveExperimentResponse(experiment=await self._change(request, step, "ArchiveExperiment"))
+
+    async def delete(self, request: pb.DeleteExperimentRequest, _context: object) -> pb.DeleteExperimentResponse:
+        """Remove a draft."""
+        _refuse_unserved(request, "request_id")
+
+        def check(stored: Experiment) -> None:
+            lifecycle.check_etag(stored, request.etag)
+            lifecycle.check_deletable(stored)
+
+        if request.validate_only:
+            check(await self._changes.get(_namespace(request), request.id))
+        else:
+            cause = Cause("DeleteExperiment", request.reason)
+            await self._changes.delete(_namespace(request), request.id, check, cause)
+        return pb.DeleteExperimentResponse()
+
     async def status(self, request: pb.GetExperimentStatusRequest, _context: object) -> pb.GetExperimentStatusResponse:
         """How it goes."""
         experiment = await self._changes.get(_namespace(request), request.id)
@@ -158,7 +184,7 @@ class ExperimentServicer:
 
     async def _change(
         self,
-        request: pb.StartExperimentRequest | pb.StopExperimentRequest,
+        request: pb.StartExperimentRequest | pb.StopExperimentRequest | pb.ArchiveExperimentRequest,
         step: Callable[[Experiment], Experiment],
         action: str,
     ) -> Experiment:

@@ -33,6 +33,7 @@ from klero.journal.space import SpaceGuard
 from klero.journal.sqlite import SqliteJournal
 from klero.journal.writer import JournalWriter
 from klero.rpc.admission import Admission
+from klero.rpc.audit import AuditServicer
 from klero.rpc.beginning import Beginning, Stores
 from klero.rpc.changes import Changes
 from klero.rpc.decisions import METHODS, Decisions, Waiting
@@ -145,7 +146,8 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         )
         admission = Admission()
         hot = {method: functools.partial(_hot, decisions, method) for method in METHODS}
-        admin = beginning.guarded({**experiments.served(), **ForgetServicer(changes).served()})
+        parts = (experiments, ForgetServicer(changes), AuditServicer(changes))
+        admin = beginning.guarded({name: call for part in parts for name, call in part.served().items()})
         server.add_generic_rpc_handlers(
             (
                 handlers(_SERVICES[0], hot, admission=admission, raw=True),
