@@ -71,6 +71,7 @@ class Counted:
     """What was counted at one place."""
 
     events: int = 0
+    """0 for `settled`: outcomes are counted once for both views."""
     nonzero: int = 0
     missing: int = 0
     all: Spread = field(default_factory=Spread)
@@ -165,7 +166,7 @@ SELECT id, dimension.name, coalesce(attributes ->> dimension.name, '') FROM memb
 
 CREATE TABLE cell AS
 SELECT dimension, segment, epoch, variant_id, metric, view,
-  (sum(viewed.events))::BIGINT AS events, count(*) FILTER (WHERE y <> 0) AS nonzero,
+  coalesce(sum(events) FILTER (WHERE view = 'live'), 0)::BIGINT AS events, count(*) FILTER (WHERE y <> 0) AS nonzero,
   count(*) FILTER (WHERE y IS NULL) AS missing
 FROM viewed JOIN member USING (id) JOIN placed USING (id) GROUP BY ALL;
 
