@@ -187,10 +187,11 @@ class _World:
         return self.random.randrange(1, longest_ms)
 
 
-class _Server:
+class Server:
     """Writes what the engine takes, frame by frame."""
 
     def __init__(self, data_dir: Path) -> None:
+        """Make a catalog and a journal in an empty directory."""
         data = DataDirectory(data_dir)
         catalog = SqliteCatalog(data.catalog)
         self.engine = Engine(secret=catalog.secret, incarnation=bytes(15) + b"\1")
@@ -213,6 +214,7 @@ class _Server:
             assert [] == list(RecordResponse.FromString(answer).rejected)
 
     def record(self, request: RecordRequest, at_ms: int) -> None:
+        """Queue a batch."""
         assert isinstance(self.engine.handle("Record", request.SerializeToString(), START_MS + at_ms), int)
         self.waits = True
 
@@ -224,6 +226,7 @@ class _Server:
         self.write()
 
     def forget(self, entity_id: str, at_ms: int) -> None:
+        """Queue that an entity is forgotten."""
         self.engine.forget("default", entity_id, START_MS + at_ms)
         self.waits = True
 
@@ -236,8 +239,8 @@ class _Server:
 
 def simulate(data_dir: Path, seed: int) -> Written:
     """Write a journal and a catalog into an empty directory."""
-    server, world = _Server(data_dir), _World.of(seed)
-    started = _started()
+    server, world = Server(data_dir), _World.of(seed)
+    started = started_experiment()
     ended = lifecycle.stop(started, ship_variant_id="", now=_time(STOP_MS))
     opening, closing = lifecycle.controls(ended)
     started.allocation.epoch = len(EPOCHS_MS)
@@ -267,14 +270,16 @@ def simulate(data_dir: Path, seed: int) -> Written:
             server.write()
         server.tick(now + 1)
     # The files end where the journal does, so that they say what has settled.
-    server.record(RecordRequest(outcomes=[Outcome(entity_id="nobody", event="nothing")]), END_MS)
+    late = Exposure(experiment_id="simulated", entity_id="latecomer", variant_id="a", epoch=1)
+    server.record(RecordRequest(exposures=[late]), END_MS)
     server.write()
     server.journal.close()
     pause = (START_MS + PAUSE_MS[0], START_MS + PAUSE_MS[1])
     return Written(server.engine, Iteration("simulated", 1, opening.started, ended_ms=closing.time_ms, pauses=(pause,)))
 
 
-def _started() -> Experiment:
+def started_experiment() -> Experiment:
+    """The definition, running."""
     definition = json_format.ParseDict(DEFINITION, Experiment())
     for metric in definition.metrics:
         metric.type = metric.type or MetricType.METRIC_TYPE_CONTINUOUS

@@ -49,7 +49,7 @@ def test_the_files_have_all_that_was_counted(
 ) -> None:
     """Whoever trusts no results computes them again, in whatever reads tables."""
     export = ["export", "--data-dir", str(data_dir), "--output", str(tmp_path), "--format", file_format]
-    assert 0 == main([*export, "--experiment", EXPERIMENT, "--json"])
+    assert 0 == main([*export, "--json"])
     position = json.loads(capsys.readouterr().out)["position"]
     with connected(address) as client:
         definition = client.experiments.GetExperiment(GetExperimentRequest(id=EXPERIMENT)).experiment

@@ -54,8 +54,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Iteration
     folder = tmp_path_factory.mktemp("simulated")
     written = simulate(folder, seed=20261124)
     for file_format in ("csv", "parquet"):
-        arguments = ("export", "--data-dir", str(folder), "--output", str(folder / "out"), "--format", file_format)
-        assert 0 == main(arguments)
+        export = ("export", "--data-dir", str(folder), "--output", str(folder / "out"), "--format", file_format)
+        assert 0 == main((*export, "--experiment", "simulated"))
     tally = written.engine.tally("default", "simulated", 1)
     breakdown = written.engine.breakdown("default", "simulated", 1, "country")
     assert tally is not None

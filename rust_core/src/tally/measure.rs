@@ -171,7 +171,7 @@ impl Measure {
     pub(super) fn supersede(&self, slots: &mut [f64], role: Role, old: Seen, new: Seen) {
         match (self.kind, slots) {
             (Kind::Conversion, [nonzero]) => *nonzero += f64::from(new.value != 0.0) - f64::from(old.value != 0.0),
-            (Kind::Sum | Kind::Mean, [sum]) => *sum += new.value - old.value,
+            (Kind::Sum | Kind::Mean, [sum]) => exchange(sum, old.value, new.value),
             (Kind::Last, [value, after_ms]) => {
                 let kept = (value.to_bits(), after_ms.to_bits());
                 let was_last = kept == (old.value.to_bits(), milliseconds(old.after_ms).to_bits());
@@ -180,8 +180,8 @@ impl Measure {
                 }
             }
             (Kind::Ratio, [numerator, denominator]) => match role {
-                Role::Numerator => *numerator += new.value - old.value,
-                Role::Denominator => *denominator += new.value - old.value,
+                Role::Numerator => exchange(numerator, old.value, new.value),
+                Role::Denominator => exchange(denominator, old.value, new.value),
             },
             (Kind::Max, [largest]) => *largest = largest.max(new.value),
             _ => {}
@@ -192,6 +192,12 @@ impl Measure {
     pub(super) fn holds(&self, slots: &[f64]) -> bool {
         slots.iter().all(|slot| slot.abs() <= self.limit)
     }
+}
+
+/// One after the other: what is alone in a sum leaves nothing behind when it is taken back, which the
+/// difference of both would.
+fn exchange(sum: &mut f64, old: f64, new: f64) {
+    *sum = *sum - old + new;
 }
 
 /// Exact: times after an exposure stay far below 2^53.

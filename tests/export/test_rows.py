@@ -1,0 +1,68 @@
+"""Single rows that upstreams and forgetting bring about: what stays of them in counts and files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klero import lifecycle
+from klero.cli import main
+from klero.v1.decision_pb2 import Exposure, Outcome
+from klero.v1.decision_service_pb2 import RecordRequest
+from klero.v1.experiment_pb2 import Snapshot
+from tests.export.simulation import START_MS, Server, started_experiment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from klero.storage.v1.tally_pb2 import MetricTally
+
+
+def running(data_dir: Path) -> Server:
+    """With the simulated experiment, nobody in it."""
+    server, started = Server(data_dir), started_experiment()
+    server.engine.load(Snapshot(experiments=[started]))
+    (opening,) = lifecycle.controls(started)
+    server.control(opening)
+    return server
+
+
+def exposed() -> RecordRequest:
+    """An exposure at the start, so that whatever comes later happened after it."""
+    exposure = Exposure(experiment_id="simulated", entity_id="u", variant_id="b", epoch=1)
+    exposure.occurred_at.CopyFrom(Timestamp(seconds=START_MS // 1000))
+    return RecordRequest(exposures=[exposure])
+
+
+def spent(value: float, event_id: str = "", supersedes: str = "", variant_id: str = "") -> RecordRequest:
+    """An outcome of the same entity."""
+    outcome = Outcome(entity_id="u", event="spend", value=value, event_id=event_id, supersedes=supersedes)
+    if variant_id:
+        outcome.experiment_id, outcome.variant_id = "simulated", variant_id
+    return RecordRequest(outcomes=[outcome])
+
+
+def send(server: Server, *requests: RecordRequest) -> None:
+    """A frame for each."""
+    for request in requests:
+        server.record(request, 2000)
+        server.write()
+
+
+def counted(server: Server) -> MetricTally:
+    """What `spend` has of the only arm."""
+    tally = server.engine.tally("default", "simulated", 1)
+    assert tally is not None
+    (arm,) = tally.arms
+    return next(metric for metric in arm.metrics if metric.metric == "spend")
+
+
+def test_what_is_taken_back_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A remainder of rounding would make a spender of someone who spent nothing."""
+    server = running(tmp_path)
+    send(server, exposed(), spent(33.33, "x"), spent(0.1, "y", "x"), spent(0, "z", "y"))
+
+    assert (1, 0) == (counted(server).events, counted(server).live.nonzero)
