@@ -111,7 +111,11 @@ impl Exporter {
     /// If the frame is damaged, of an unknown format, or does not follow the last one.
     pub fn apply(&mut self, position: u64, crc: u32, body: Bytes) -> Result<Rows, ReplayError> {
         let frame = frame::decode(body, crc)?;
-        let mut watching = Watching { of: &self.forgotten, key: &self.key, position, rows: Rows::default() };
+        let mut to_come = HashMap::new();
+        for found in forgotten(&frame) {
+            *to_come.entry(found).or_default() += 1;
+        }
+        let mut watching = Watching { of: &self.forgotten, to_come, key: &self.key, position, rows: Rows::default() };
         self.tally.apply_observed(position, &frame, &mut watching)?;
         Ok(watching.rows)
     }
@@ -119,6 +123,8 @@ impl Exporter {
 
 struct Watching<'a> {
     of: &'a HashMap<(String, u64), u64>,
+    /// How often the rest of this frame says to forget an entity.
+    to_come: HashMap<(String, u64), usize>,
     key: &'a Key,
     position: u64,
     rows: Rows,
@@ -129,8 +135,9 @@ impl Watching<'_> {
         if self.of.is_empty() {
             return false;
         }
-        let key = Tally::entity_key(self.key, namespace, entity_id);
-        self.of.get(&(namespace.to_owned(), key)).is_some_and(|until| self.position <= *until)
+        let who = (namespace.to_owned(), Tally::entity_key(self.key, namespace, entity_id));
+        let later = self.of.get(&who).is_some_and(|until| self.position < *until);
+        later || self.to_come.get(&who).is_some_and(|times| *times > 0)
     }
 }
 
@@ -186,6 +193,12 @@ impl Observer for Watching<'_> {
             target: target.cloned(),
             matched,
         });
+    }
+
+    fn forgotten(&mut self, namespace: &str, key: u64) {
+        if let Some(times) = self.to_come.get_mut(&(namespace.to_owned(), key)) {
+            *times -= 1;
+        }
     }
 }
 

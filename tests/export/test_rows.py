@@ -66,3 +66,18 @@ def test_what_is_taken_back_leaves_nothing_behind(tmp_path: Path) -> None:
     send(server, exposed(), spent(33.33, "x"), spent(0.1, "y", "x"), spent(0, "z", "y"))
 
     assert (1, 0) == (counted(server).events, counted(server).live.nonzero)
+
+
+def test_rows_behind_the_forgetting_are_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those of the same frame: they are counted."""
+    server = running(tmp_path)
+    server.record(exposed(), 2000)
+    server.record(spent(10), 2000)
+    server.forget("u", 2000)
+    server.record(exposed(), 2000)
+    server.write()
+    server.journal.close()
+
+    assert 0 == main(["export", "--data-dir", str(tmp_path), "--output", str(tmp_path / "out")])
+    assert "exported 1 exposure and 0 outcomes" in capsys.readouterr().out
+    assert 0 == counted(server).events

@@ -39,7 +39,12 @@ impl Tally {
     pub(super) fn fold<O: Observer>(&mut self, step: Step<'_>, folding: &mut Folding<'_, O>) -> EntryResult {
         match step {
             Step::Start(control, plan, measurement) => self.plans.start(&self.key, control, plan, measurement),
-            Step::Change(control, action) => self.change(control, action, folding.position),
+            Step::Change(control, action) => {
+                if let Action::Forgotten(forgotten) = action {
+                    folding.observer.forgotten(&control.namespace, forgotten.key);
+                }
+                self.change(control, action, folding.position);
+            }
             Step::Batch(checked) => return self.fold_batch(&checked, folding),
         }
         EntryResult::Counted

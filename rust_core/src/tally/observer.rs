@@ -79,6 +79,9 @@ pub trait Observer {
 
     /// Sees an outcome.
     fn outcome(&mut self, outcome: FoldedOutcome<'_>);
+
+    /// Whoever is forgotten, with all rows so far.
+    fn forgotten(&mut self, namespace: &str, key: u64);
 }
 
 /// Looks away.
@@ -91,4 +94,6 @@ impl Observer for Silent {
     fn exposure(&mut self, _: FoldedExposure<'_>) {}
 
     fn outcome(&mut self, _: FoldedOutcome<'_>) {}
+
+    fn forgotten(&mut self, _: &str, _: u64) {}
 }
