@@ -60,6 +60,25 @@ def counted(server: Server) -> MetricTally:
     return next(metric for metric in arm.metrics if metric.metric == "spend")
 
 
+def test_what_was_forgotten_is_not_taken_back(tmp_path: Path) -> None:
+    """A correction of an outcome that counts no more would take its value from those that do."""
+    server = running(tmp_path)
+    send(server, exposed(), spent(10, "x"))
+    server.forget("u", 2000)
+    server.write()
+    send(server, exposed(), spent(1), spent(2, "y", "x"))
+
+    assert (2, 3.0) == (counted(server).events, counted(server).live.moments.means[0])
+
+
+def test_an_outcome_of_another_variant_is_not_taken_back(tmp_path: Path) -> None:
+    """It never counted, so its correction is an outcome like any other."""
+    server = running(tmp_path)
+    send(server, exposed(), spent(10, "x", variant_id="a"), spent(1), spent(2, "y", "x"))
+
+    assert (2, 3.0) == (counted(server).events, counted(server).live.moments.means[0])
+
+
 def test_what_is_taken_back_leaves_nothing_behind(tmp_path: Path) -> None:
     """A remainder of rounding would make a spender of someone who spent nothing."""
     server = running(tmp_path)

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
+use super::member::Target;
+
 /// How long an identity is remembered, by frame time.
 const KEPT_MS: i64 = 7 * 24 * 3_600_000;
 /// Identities of one shard. With 64 shards four million.
@@ -19,7 +21,11 @@ pub(super) struct Known {
     pub(super) at_ms: i64,
     /// Time of the frame that brought it.
     pub(super) arrived_ms: i64,
-    /// Whether another one took its place.
+    /// Keyed hash of the entity.
+    pub(super) key: u64,
+    /// The arm that it names: it counts in no other.
+    pub(super) target: Option<Target>,
+    /// Whether another one took its place, or its entity was forgotten with it.
     pub(super) superseded: bool,
 }
 
@@ -42,6 +48,13 @@ impl Identities {
         let known = known.filter(|known| known.event == event && !known.superseded)?;
         known.superseded = true;
         Some(*known)
+    }
+
+    /// Leaves of an entity's outcomes only that they were there: nothing takes their place.
+    pub(super) fn forget(&mut self, key: u64) {
+        for known in self.table.iter_mut().filter(|known| known.key == key) {
+            (known.value, known.at_ms, known.target, known.superseded) = (0.0, 0, None, true);
+        }
     }
 
     /// Remembers an outcome that is not known.
@@ -77,7 +90,16 @@ mod tests {
     use super::*;
 
     fn known(fingerprint: u64, arrived_ms: i64) -> Known {
-        Known { fingerprint, event: 1, value: 2.0, at_ms: 3, arrived_ms, superseded: false }
+        Known {
+            fingerprint,
+            event: 1,
+            value: 2.0,
+            at_ms: 3,
+            arrived_ms,
+            key: fingerprint,
+            target: None,
+            superseded: false,
+        }
     }
 
     #[test]
@@ -90,6 +112,19 @@ mod tests {
 
         assert_eq!(None, identities.find(1));
         assert_eq!(vec![2, 3], identities.iter().map(|known| known.fingerprint).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nothing_takes_the_place_of_what_is_forgotten() {
+        let mut identities = Identities::default();
+        identities.insert(known(1, 0));
+        identities.insert(known(2, 0));
+        identities.forget(1);
+
+        assert!(identities.find(1).is_some());
+        assert_eq!(None, identities.take_place_of(1, 1));
+        assert!(identities.take_place_of(2, 1).is_some());
+        assert_eq!(None, identities.take_place_of(2, 1));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) struct Outcome {
 }
 
 /// The iteration and variant that an outcome names.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) iteration: u32,
     pub(super) variant: u32,

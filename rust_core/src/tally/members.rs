@@ -6,7 +6,7 @@ use super::dictionary::Dictionary;
 use super::early;
 use super::identities::Known;
 use super::measure::{Measure, Measurement, Seen, Value};
-use super::member::{Exposure, Fate, Link, Outcome, Row};
+use super::member::{Exposure, Fate, Link, Outcome, Row, Target};
 use super::plan::{Iteration, Reader};
 use super::waiting::{Waiting, due_ms};
 use crate::moments::Precision;
@@ -143,9 +143,9 @@ impl Members {
             return false;
         }
         let Some(member) = self.rows.get(row as usize) else { return false };
-        if let Some(target) = outcome.target
-            && iteration.arms.get(member.arm as usize).is_some_and(|arm| arm.variant != target.variant)
-        {
+        let variant = iteration.arms.get(member.arm as usize).map(|arm| arm.variant);
+        let of_other = |target: Option<Target>| target.is_some_and(|target| Some(target.variant) != variant);
+        if of_other(outcome.target) {
             self.counts.conflicting_outcomes += 1;
             return false;
         }
@@ -155,8 +155,10 @@ impl Members {
             self.counts.before_exposure += 1;
             return false;
         }
-        // One from long before the exposure arrived did not wait for it.
-        let known = supersedes.filter(|old| old.arrived_ms >= member.arrived_ms - early::KEPT_MS);
+        // One from long before the exposure arrived did not wait for it, and one of another variant is not
+        // its outcome.
+        let waited = |old: &Known| old.arrived_ms >= member.arrived_ms - early::KEPT_MS;
+        let known = supersedes.filter(|old| waited(old) && !of_other(old.target));
         let old = known.map(|old| at(old.at_ms, old.value));
         let (arm, settled) = (member.arm as usize, member.settled);
         let mut fate = Fate::default();

@@ -209,7 +209,9 @@ impl Shard {
             let running = !iteration.stopped && outcome.event.is_some_and(|event| iteration.reads(event));
             reading += u32::from(running);
             let intact = !members.lost;
-            members.outcome(at.row, outcome, supersedes.as_ref(), iteration);
+            let elsewhere = |old: &Known| old.target.is_some_and(|target| target.iteration != at.iteration);
+            let old = supersedes.as_ref().filter(|old| !elsewhere(old));
+            members.outcome(at.row, outcome, old, iteration);
             if intact && members.lost {
                 self.lost.push(at.iteration);
             }
@@ -231,7 +233,7 @@ impl Shard {
 
     /// The outcome whose place this one takes; it waits no longer either.
     fn supersede(&mut self, happened: &Happened, identity: Identity, arrival: Arrival) -> Option<Known> {
-        let Outcome { event, value, at_ms, .. } = happened.outcome;
+        let Outcome { event, value, at_ms, target } = happened.outcome;
         let old = identity.supersedes.and_then(|old| self.identities.take_place_of(old, identity.event));
         self.identities.insert(Known {
             fingerprint: identity.fingerprint,
@@ -239,6 +241,8 @@ impl Shard {
             value,
             at_ms,
             arrived_ms: arrival.time_ms,
+            key: happened.key,
+            target,
             superseded: false,
         });
         let old = old?;
@@ -355,6 +359,7 @@ impl Shard {
     /// Removes all that is known of an entity.
     pub(super) fn forget(&mut self, key: u64, iterations: &[Iteration]) {
         self.ring.take_back(key, |_| true);
+        self.identities.forget(key);
         let Ok(entry) = self.index.find_entry(spread(key), |entity| entity.key == key) else { return };
         let (entity, _) = entry.remove();
         let mut link = entity.head;

@@ -1,8 +1,8 @@
 //! A shard, to a message and back.
 
-use super::super::early::{Early, Ring};
+use super::super::early::{self, Early, Ring};
 use super::super::identities::{Identities, Known};
-use super::super::member::Link;
+use super::super::member::{Link, Target};
 use super::super::plan::Plans;
 use super::super::shard::{Entity, Shard, spread};
 use super::{CheckpointError, members};
@@ -43,15 +43,22 @@ pub(super) fn restored(position: u64, state: ShardState, plans: &Plans) -> Resul
     }
     shard.ring = ring(&state.early.unwrap_or_default());
     let identities = state.identities.unwrap_or_default();
+    // Those of before this column are passed over, because they would let go of every identity.
+    check(identities.keys.len() == identities.fingerprints.len(), "identities without entities")?;
     let columns = identities.fingerprints.iter().zip(&identities.events).zip(&identities.values);
     let times = identities.at_ms.iter().zip(&identities.arrived_ms).zip(&identities.superseded);
-    for (((fingerprint, event), value), ((at_ms, arrived_ms), superseded)) in columns.zip(times) {
+    let whose = identities.keys.iter().zip(identities.iterations.iter().zip(&identities.variants));
+    for ((((fingerprint, event), value), ((at_ms, arrived_ms), superseded)), (key, (iteration, variant))) in
+        columns.zip(times).zip(whose)
+    {
         shard.identities.insert(Known {
             fingerprint: *fingerprint,
             event: *event,
             value: *value,
             at_ms: *at_ms,
             arrived_ms: *arrived_ms,
+            key: *key,
+            target: (*iteration != early::NONE).then_some(Target { iteration: *iteration, variant: *variant }),
             superseded: *superseded,
         });
     }
@@ -104,6 +111,9 @@ fn identities_state(identities: &Identities) -> IdentitiesState {
         state.at_ms.push(known.at_ms);
         state.arrived_ms.push(known.arrived_ms);
         state.superseded.push(known.superseded);
+        state.keys.push(known.key);
+        state.iterations.push(known.target.map_or(early::NONE, |target| target.iteration));
+        state.variants.push(known.target.map_or(early::NONE, |target| target.variant));
     }
     state
 }

@@ -729,6 +729,9 @@ class IdentitiesState(_message.Message):
     AT_MS_FIELD_NUMBER: _builtins.int
     ARRIVED_MS_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    ITERATIONS_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def fingerprints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Keyed hash."""
@@ -751,7 +754,19 @@ class IdentitiesState(_message.Message):
 
     @_builtins.property
     def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
-        """Whether another one took the place."""
+        """Whether another one took the place, or the entity was forgotten."""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Keyed hash of the entity."""
+
+    @_builtins.property
+    def iterations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Iteration that is named; all bits set: none."""
+
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Variant that is named."""
 
     def __init__(
         self,
@@ -762,10 +777,13 @@ class IdentitiesState(_message.Message):
         at_ms: _abc.Iterable[_builtins.int] | None = ...,
         arrived_ms: _abc.Iterable[_builtins.int] | None = ...,
         superseded: _abc.Iterable[_builtins.bool] | None = ...,
+        keys: _abc.Iterable[_builtins.int] | None = ...,
+        iterations: _abc.Iterable[_builtins.int] | None = ...,
+        variants: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrived_ms", b"arrived_ms", "at_ms", b"at_ms", "events", b"events", "fingerprints", b"fingerprints", "superseded", b"superseded", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrived_ms", b"arrived_ms", "at_ms", b"at_ms", "events", b"events", "fingerprints", b"fingerprints", "iterations", b"iterations", "keys", b"keys", "superseded", b"superseded", "values", b"values", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
