@@ -160,6 +160,9 @@ class _World:
             outcome.experiment_id, outcome.variant_id = "simulated", self.random.choice("ab")
         elif kind < 0.5:
             outcome.event_id = event_id
+            if at % 2:
+                # One id under two names is still one entity.
+                outcome.entities["user"] = entity_id
             if self.random.random() < 0.5:
                 again = Outcome()
                 again.CopyFrom(outcome)

@@ -52,7 +52,10 @@ struct Resolved<'a> {
 /// What a batch's rows came to, for those who listen.
 #[derive(Default)]
 struct Results {
+    /// For one of its entities at least.
     repeated: bool,
+    /// For another one.
+    fresh: bool,
     matched: bool,
 }
 
@@ -108,12 +111,13 @@ impl Tally {
                     && let Some(result) = results.get_mut(row)
                 {
                     result.repeated |= found == Found::Repeated;
+                    result.fresh |= found != Found::Repeated;
                     result.matched |= found == Found::Matched;
                 }
             }
         }
         if O::LISTENS {
-            for (row, result) in rows.iter().zip(&results).filter(|(_, result)| !result.repeated) {
+            for (row, result) in rows.iter().zip(&results).filter(|(_, result)| result.fresh || !result.repeated) {
                 let event = events.get(row.event as usize).map_or("", String::as_str);
                 let target = row.target.and_then(|target| targets.get(target as usize));
                 folding.observer.outcome(FoldedOutcome { batch, row, event, target, matched: result.matched });
@@ -155,17 +159,23 @@ impl Resolved<'_> {
             };
             sought.push(Sought { row: index, head: Link::NONE, happened });
         };
-        let number = |name: &str| self.namespace.and_then(|namespace| namespace.entity_type(name)).unwrap_or(u32::MAX);
+        // None: no iteration has entities of this type.
+        let number = |name: &str| self.namespace.and_then(|namespace| namespace.entity_type(name));
         if let Some((_, entity_type)) = target {
-            let named = row.named.iter().find(|named| number(&named.entity_type) == entity_type);
-            add(named.map_or(row.entity_id, |named| &named.entity_id), Types::Only(entity_type));
+            let named = row.named.iter().find(|named| number(&named.entity_type) == Some(entity_type));
+            add(named.map_or(row.entity_id, |named| &named.entity_id), Types::Only(vec![entity_type]));
             return true;
         }
-        let named: Vec<u32> = row.named.iter().map(|named| number(&named.entity_type)).collect();
-        for (of, entity_type) in row.named.iter().zip(&named) {
-            add(&of.entity_id, Types::Only(*entity_type));
+        // One id under several names is one entity: its outcome must not look like a repeat of itself.
+        for (at, of) in row.named.iter().enumerate() {
+            let id = &of.entity_id;
+            if id != row.entity_id && row.named.iter().take(at).all(|before| before.entity_id != *id) {
+                let same = row.named.iter().filter(|other| other.entity_id == *id);
+                add(id, Types::Only(same.filter_map(|other| number(&other.entity_type)).collect()));
+            }
         }
-        add(row.entity_id, Types::Except(named));
+        let others = row.named.iter().filter(|of| of.entity_id != row.entity_id);
+        add(row.entity_id, Types::Except(others.filter_map(|of| number(&of.entity_type)).collect()));
         true
     }
 

@@ -53,7 +53,7 @@ pub(super) enum Exposed {
 /// Entity types whose memberships an outcome is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Types {
-    Only(u32),
+    Only(Vec<u32>),
     /// Those that the outcome names ids of their own for.
     Except(Vec<u32>),
 }
@@ -61,7 +61,7 @@ pub(super) enum Types {
 impl Types {
     fn admit(&self, entity_type: u32) -> bool {
         match self {
-            Self::Only(only) => *only == entity_type,
+            Self::Only(only) => only.contains(&entity_type),
             Self::Except(named) => !named.contains(&entity_type),
         }
     }
@@ -266,7 +266,11 @@ impl Shard {
         };
         match happened.rare.as_deref().map(|rare| &rare.types) {
             None => self.ring.push(early),
-            Some(Types::Only(entity_type)) => self.ring.push(Early { entity_type: *entity_type, ..early }),
+            Some(Types::Only(only)) => {
+                for entity_type in only {
+                    self.ring.push(Early { entity_type: *entity_type, ..early });
+                }
+            }
             Some(Types::Except(named)) => {
                 for entity_type in (0..arrival.entity_types).filter(|entity_type| !named.contains(entity_type)) {
                     self.ring.push(Early { entity_type, ..early });

@@ -61,3 +61,26 @@ fn what_waits_can_be_replaced() {
     assert_eq!(5.0, tally.arms[0].metrics[index].live.as_ref().unwrap().moments.as_ref().unwrap().means[0]);
     assert_eq!(START_MS, tally.last_outcome_ms);
 }
+
+/// One id under several names is one entity, and its outcome no repeat of itself.
+#[test]
+fn an_id_that_is_named_twice_counts_once() {
+    for (entity_id, types) in [("e1", vec!["user"]), ("e1", vec!["task"]), ("e2", vec!["task", "user"])] {
+        let named: Vec<_> = types.iter().map(|entity_type| ((*entity_type).to_owned(), "e1".to_owned())).collect();
+        let outcome = Happened { entity_id: entity_id.into(), named, ..score(2.0, "a", "") };
+
+        assert_eq!((2.0, 1, 0), total(std::slice::from_ref(&outcome)), "{types:?}");
+        assert_eq!((2.0, 1, 0), total(&[outcome.clone(), outcome]), "{types:?}");
+    }
+}
+
+/// What is named for a type that no iteration has waits for nobody.
+#[test]
+fn an_id_of_another_type_waits_for_nobody() {
+    let mut journal = Journal::new(&[rich("exp", "user")]);
+    let named = vec![("task".to_owned(), "e1".to_owned())];
+    journal.rows(&[], &[Happened { named, ..happened("score", "e2", 2.0) }]);
+    journal.rows(&[exposed(&arm("exp", 1, "a"), "e1")], &[]);
+
+    assert_eq!(0, journal.iteration("exp").early);
+}
