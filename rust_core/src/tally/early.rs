@@ -27,6 +27,8 @@ pub(super) struct Early {
     pub(super) at_ms: i64,
     /// Time of the frame that brought it.
     pub(super) arrived_ms: i64,
+    /// Keyed hash of its event id; 0: none.
+    pub(super) identity: u64,
 }
 
 /// The latest outcomes of one shard.
@@ -130,7 +132,7 @@ mod tests {
 
     fn early(key: u64, value: f64, arrived_ms: i64) -> Early {
         let (event, entity_type, iteration, variant) = (0, NONE, NONE, NONE);
-        Early { key, event, entity_type, iteration, variant, value, at_ms: 0, arrived_ms }
+        Early { key, event, entity_type, iteration, variant, value, at_ms: 0, arrived_ms, identity: 0 }
     }
 
     fn values(ring: &Ring, key: u64, now_ms: i64) -> Vec<f64> {

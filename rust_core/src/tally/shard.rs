@@ -233,7 +233,7 @@ impl Shard {
 
     /// The outcome whose place this one takes; it waits no longer either.
     fn supersede(&mut self, happened: &Happened, identity: Identity, arrival: Arrival) -> Option<Known> {
-        let Outcome { event, value, at_ms, target } = happened.outcome;
+        let Outcome { value, at_ms, target, .. } = happened.outcome;
         let old = identity.supersedes.and_then(|old| self.identities.take_place_of(old, identity.event));
         self.identities.insert(Known {
             fingerprint: identity.fingerprint,
@@ -246,9 +246,7 @@ impl Shard {
             superseded: false,
         });
         let old = old?;
-        self.ring.take_back(happened.key, |early| {
-            (Some(early.event), early.value.to_bits(), early.at_ms) == (event, old.value.to_bits(), old.at_ms)
-        });
+        self.ring.take_back(happened.key, |early| early.identity == old.fingerprint);
         Some(old)
     }
 
@@ -263,6 +261,7 @@ impl Shard {
             value,
             at_ms,
             arrived_ms: arrival.time_ms,
+            identity: happened.rare.as_deref().and_then(|rare| rare.identity).map_or(0, |of| of.fingerprint),
         };
         match happened.rare.as_deref().map(|rare| &rare.types) {
             None => self.ring.push(early),

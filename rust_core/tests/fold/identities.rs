@@ -48,6 +48,19 @@ fn an_unknown_outcome_is_replaced_by_nothing() {
     assert_eq!((5.0, 1, 0), total(&[other, score(5.0, "b", "a")]));
 }
 
+/// Two outcomes may look alike: what takes the place of one leaves the other.
+#[test]
+fn a_twin_that_waits_stays() {
+    let mut journal = Journal::new(&[rich("exp", "user")]);
+    journal.rows(&[], &[score(2.0, "a", ""), score(2.0, "twin", ""), score(5.0, "b", "a")]);
+    journal.rows(&[exposed(&arm("exp", 1, "a"), "e1")], &[]);
+    let tally = journal.iteration("exp");
+    let index = METRICS.iter().position(|metric| metric.name == "score").unwrap();
+    let metric = &tally.arms[0].metrics[index];
+
+    assert_eq!((2, 7.0), (metric.events, metric.live.as_ref().unwrap().moments.as_ref().unwrap().means[0]));
+}
+
 /// An outcome that still waits for its exposure can be replaced as well.
 #[test]
 fn what_waits_can_be_replaced() {

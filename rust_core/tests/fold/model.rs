@@ -134,10 +134,10 @@ impl Model {
         for (experiment, entity_type) in EXPERIMENTS {
             self.apply(happened, at_ms, experiment, entity_type, old);
         }
-        if let Some((value, at_ms)) = old {
+        if let (Some(_), Some((_, supersedes))) = (old, &happened.identity) {
             self.past.retain(|past| {
-                let same = past.happened.entity_id == happened.entity_id && past.happened.event == happened.event;
-                !(same && past.at_ms == at_ms && past.happened.value.to_bits() == value.to_bits())
+                let same = past.happened.identity.as_ref().is_some_and(|(event_id, _)| event_id == supersedes);
+                !(same && past.happened.entity_id == happened.entity_id)
             });
         }
         self.past.push(Past { happened: happened.clone(), arrived_ms: self.time_ms, at_ms });

@@ -76,6 +76,7 @@ fn early_state(ring: &Ring, time_ms: i64) -> EarlyState {
         state.values.push(early.value);
         state.at_ms.push(early.at_ms);
         state.arrived_ms.push(early.arrived_ms);
+        state.identities.push(early.identity);
     }
     state
 }
@@ -84,8 +85,10 @@ fn ring(state: &EarlyState) -> Ring {
     let mut ring = Ring::default();
     let who = state.keys.iter().zip(&state.events).zip(&state.entity_types);
     let target = state.iterations.iter().zip(&state.variants);
-    let what = state.values.iter().zip(&state.at_ms).zip(&state.arrived_ms);
-    for ((((key, event), entity_type), (iteration, variant)), ((value, at_ms), arrived_ms)) in who.zip(target).zip(what)
+    let when = state.at_ms.iter().zip(&state.arrived_ms);
+    let what = state.values.iter().zip(&state.identities).zip(when);
+    for ((((key, event), entity_type), (iteration, variant)), ((value, identity), (at_ms, arrived_ms))) in
+        who.zip(target).zip(what)
     {
         ring.push(Early {
             key: *key,
@@ -96,6 +99,7 @@ fn ring(state: &EarlyState) -> Ring {
             value: *value,
             at_ms: *at_ms,
             arrived_ms: *arrived_ms,
+            identity: *identity,
         });
     }
     ring.evicted = state.evicted;

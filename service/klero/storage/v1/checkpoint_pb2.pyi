@@ -662,6 +662,7 @@ class EarlyState(_message.Message):
     AT_MS_FIELD_NUMBER: _builtins.int
     ARRIVED_MS_FIELD_NUMBER: _builtins.int
     EVICTED_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
     evicted: _builtins.int
     """As JournalTally.early_evicted."""
     @_builtins.property
@@ -696,6 +697,10 @@ class EarlyState(_message.Message):
     def arrived_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Time of the frame, Unix milliseconds."""
 
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Keyed hash of the event id; 0 where there is none."""
+
     def __init__(
         self,
         *,
@@ -708,10 +713,11 @@ class EarlyState(_message.Message):
         at_ms: _abc.Iterable[_builtins.int] | None = ...,
         arrived_ms: _abc.Iterable[_builtins.int] | None = ...,
         evicted: _builtins.int = ...,
+        identities: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrived_ms", b"arrived_ms", "at_ms", b"at_ms", "entity_types", b"entity_types", "events", b"events", "evicted", b"evicted", "iterations", b"iterations", "keys", b"keys", "values", b"values", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrived_ms", b"arrived_ms", "at_ms", b"at_ms", "entity_types", b"entity_types", "events", b"events", "evicted", b"evicted", "identities", b"identities", "iterations", b"iterations", "keys", b"keys", "values", b"values", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
