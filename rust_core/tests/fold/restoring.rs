@@ -5,7 +5,7 @@ use klero_core::proto::storage::v1::Control;
 use klero_core::proto::storage::v1::journal_entry::Kind;
 use klero_core::tally::{Found, PARTS, Tally};
 
-use crate::frames::{Journal, SECRET, START_MS, arm, exposed, frame, happened};
+use crate::frames::{Exposed, Journal, SECRET, START_MS, arm, exposed, frame, happened};
 
 /// Folds frames, takes parts while doing so (the ledger behind frame `cut`, the others behind later
 /// ones in turn), and puts a new tally together from them and the frames behind the ledger.
@@ -104,4 +104,21 @@ fn an_older_part_steps_in_for_a_damaged_one() {
     );
     restored.apply(3, &again).unwrap();
     assert_eq!(Some(journal.iteration("exp")), restored.iteration("default", "exp", 1));
+}
+
+/// Exposures that come late after a restart still settle on time, not behind those before them.
+#[test]
+fn the_order_of_closing_survives() {
+    let mut journal = Journal::new(&[crate::rich::rich("exp", "user")]);
+    // So many that every shard has some.
+    let rows: Vec<_> = (0..1000).map(|number| exposed(&arm("exp", 1, "a"), &format!("e{number}"))).collect();
+    let at = |time_ms: i64, rows: &[Exposed]| vec![Kind::Batch(crate::frames::batch(time_ms, rows, &[]))];
+    journal.put_at(START_MS + 1000, at(START_MS + 1000, &rows));
+    let mut restored = Tally::new(SECRET);
+    assert_eq!(2, restored.restore(&mut Found::new(stored(&journal))));
+    let late = at(START_MS + 1500, &[Exposed { delay_ms: -1500, ..exposed(&arm("exp", 1, "a"), "late") }]);
+    restored.apply(3, &frame(3, START_MS + 1500, late)).unwrap();
+    restored.apply(4, &frame(4, START_MS + 60_500, vec![])).unwrap();
+
+    assert_eq!(1, restored.iteration("default", "exp", 1).unwrap().arms[0].settled);
 }
