@@ -2,7 +2,7 @@
 
 use super::Tally;
 use super::fold::{Folding, shard_of};
-use super::key::{Key, Purpose};
+use super::key::{Key, Purpose, Scope};
 use super::member::{Link, Outcome, Target};
 use super::observer::{FoldedOutcome, Observer};
 use super::plan::{Namespace, Plans};
@@ -44,6 +44,8 @@ struct Resolved<'a> {
     key: &'a Key,
     batch: &'a Batch,
     namespace: Option<&'a Namespace>,
+    /// Also without a namespace, in which nobody can be a member: the outcome is counted by name.
+    scope: Scope,
     names: &'a [String],
     events: Vec<Event>,
     targets: Vec<Aimed>,
@@ -74,6 +76,7 @@ impl Tally {
             key: &self.key,
             batch,
             namespace,
+            scope: self.key.scope(Purpose::Entity, &[&batch.namespace]),
             names: events,
             events: events
                 .iter()
@@ -146,12 +149,10 @@ impl Resolved<'_> {
             if id.is_empty() {
                 return;
             }
-            // Without a namespace nobody can be a member, but the outcome is still counted by name.
-            let scope = self.namespace.map_or_else(|| self.scope(), |namespace| namespace.scope);
             let identity = row.identity.map(|of| self.identity(id, row.event, &of.event_id, &of.supersedes));
             let plain = identity.is_none() && types == Types::Except(Vec::new());
             let happened = Happened {
-                key: scope.hash(id.as_bytes()),
+                key: self.scope.hash(id.as_bytes()),
                 outcome,
                 name: event.name,
                 running: event.running,
@@ -177,10 +178,6 @@ impl Resolved<'_> {
         let others = row.named.iter().filter(|of| of.entity_id != row.entity_id);
         add(row.entity_id, Types::Except(others.filter_map(|of| number(&of.entity_type)).collect()));
         true
-    }
-
-    fn scope(&self) -> super::key::Scope {
-        self.key.scope(Purpose::Entity, &[&self.batch.namespace])
     }
 
     fn identity(&self, entity_id: &str, event: u32, event_id: &str, supersedes: &str) -> Identity {

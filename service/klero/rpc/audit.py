@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from klero.errors import FieldViolation, InvalidFieldError
 from klero.rpc.experiments import DEFAULT_NAMESPACE
+from klero.rpc.paging import page_size, page_size_faults
 from klero.v1 import experiment_service_pb2 as pb
 from klero.v1.events_pb2 import ResourceType
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from klero.rpc.changes import Changes
     from klero.v1.events_pb2 import AuditEntry
 
-_PAGE_SIZE = 100
-_MAX_PAGE_SIZE = 1000
 # Above every revision that SQLite can count.
 _NEWEST = 2**63 - 1
 
@@ -37,14 +36,12 @@ class AuditServicer:
 
     async def page(self, request: pb.ListAuditEntriesRequest, _context: object) -> pb.ListAuditEntriesResponse:
         """Entries newest first; the token of a page is the revision of its last entry."""
-        violations = []
-        if not 0 <= request.page_size <= _MAX_PAGE_SIZE:
-            violations.append(FieldViolation("pageSize", f"{request.page_size} must be from 0 to {_MAX_PAGE_SIZE}"))
+        violations = page_size_faults(request.page_size)
         if request.page_token and not request.page_token.isdecimal():
             violations.append(FieldViolation("pageToken", "is not one that an answer has given"))
         if violations:
             raise InvalidFieldError(tuple(violations))
-        size = request.page_size or _PAGE_SIZE
+        size = page_size(request.page_size)
         before = min(int(request.page_token), _NEWEST) if request.page_token else _NEWEST
         namespace = request.namespace or DEFAULT_NAMESPACE
         found = await self._changes.audit_page(

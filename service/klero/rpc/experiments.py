@@ -11,6 +11,7 @@ from klero import engine as core
 from klero import lifecycle
 from klero.errors import FieldViolation, InvalidFieldError, ResultsBehindError
 from klero.rpc.changes import Cause
+from klero.rpc.paging import page_size, page_size_faults
 from klero.v1 import experiment_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from klero.v1.experiment_pb2 import Experiment
 
 DEFAULT_NAMESPACE = "default"
-_PAGE_SIZE = 100
-_MAX_PAGE_SIZE = 1000
 # Each costs a pass over the entities of the iteration.
 _MAX_DIMENSIONS = 4
 # Longest wait for `min_position` when the call has no deadline.
@@ -86,11 +85,9 @@ class ExperimentServicer:
     async def page(self, request: pb.ListExperimentsRequest, _context: object) -> pb.ListExperimentsResponse:
         """Definitions by id; the token of a page is the last id of it."""
         _refuse_unserved(request, "filter")
-        if not 0 <= request.page_size <= _MAX_PAGE_SIZE:
-            raise InvalidFieldError(
-                (FieldViolation("pageSize", f"{request.page_size} must be from 0 to {_MAX_PAGE_SIZE}"),)
-            )
-        size = request.page_size or _PAGE_SIZE
+        if faults := page_size_faults(request.page_size):
+            raise InvalidFieldError(tuple(faults))
+        size = page_size(request.page_size)
         found = await self._changes.page(_namespace(request), after=request.page_token, size=size + 1)
         more = found[size - 1].id if len(found) > size else ""
         return pb.ListExperimentsResponse(experiments=found[:size], next_page_token=more)
