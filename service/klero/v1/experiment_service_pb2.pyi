@@ -955,6 +955,75 @@ class GetExperimentResultsResponse(_message.Message):
 Global___GetExperimentResultsResponse: _TypeAlias = GetExperimentResultsResponse  # noqa: Y015
 
 @_typing.final
+class GetExperimentHistoryRequest(_message.Message):
+    """Which history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    ITERATION_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The experiment."""
+    namespace: _builtins.str
+    """Empty: the token's, else `default`."""
+    view: _results_pb2.ResultsView.ValueType
+    """Unspecified: SETTLED."""
+    iteration: _builtins.int
+    """0: the latest."""
+    metric: _builtins.str
+    """Metric.name. Empty: the primary metric, or else the first one."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        view: _results_pb2.ResultsView.ValueType = ...,
+        iteration: _builtins.int = ...,
+        metric: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "iteration", b"iteration", "metric", b"metric", "namespace", b"namespace", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExperimentHistoryRequest: _TypeAlias = GetExperimentHistoryRequest  # noqa: Y015
+
+@_typing.final
+class GetExperimentHistoryResponse(_message.Message):
+    """The history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """The metric of the comparisons. Empty: the experiment has none."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.HistoryPoint]:
+        """Oldest first, at most 256, the last one as it is now. Looks are closer together at the begin,
+        and none is from a time at which the server did not run. An entity that was forgotten since
+        stays in the looks from before.
+        """
+
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        points: _abc.Iterable[_results_pb2.HistoryPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metric", b"metric", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExperimentHistoryResponse: _TypeAlias = GetExperimentHistoryResponse  # noqa: Y015
+
+@_typing.final
 class WatchExperimentsRequest(_message.Message):
     """What to watch."""
 

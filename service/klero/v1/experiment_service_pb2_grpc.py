@@ -102,6 +102,11 @@ class ExperimentServiceStub:
                 request_serializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentResultsRequest.SerializeToString,
                 response_deserializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentResultsResponse.FromString,
                 _registered_method=True)
+        self.GetExperimentHistory = channel.unary_unary(
+                '/klero.v1.ExperimentService/GetExperimentHistory',
+                request_serializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentHistoryRequest.SerializeToString,
+                response_deserializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentHistoryResponse.FromString,
+                _registered_method=True)
         self.WatchExperiments = channel.unary_stream(
                 '/klero.v1.ExperimentService/WatchExperiments',
                 request_serializer=klero_dot_v1_dot_experiment__service__pb2.WatchExperimentsRequest.SerializeToString,
@@ -277,6 +282,14 @@ class ExperimentServiceServicer:
 
     def GetExperimentResults(self, request, context):
         """Results of one iteration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExperimentHistory(self, request, context):
+        """How the results of one metric came about, for plots over time: what looks at the results found
+        while the iteration went on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -458,6 +471,11 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.GetExperimentResults,
                     request_deserializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentResultsRequest.FromString,
                     response_serializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentResultsResponse.SerializeToString,
+            ),
+            'GetExperimentHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExperimentHistory,
+                    request_deserializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentHistoryRequest.FromString,
+                    response_serializer=klero_dot_v1_dot_experiment__service__pb2.GetExperimentHistoryResponse.SerializeToString,
             ),
             'WatchExperiments': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchExperiments,
@@ -872,6 +890,33 @@ class ExperimentService:
             '/klero.v1.ExperimentService/GetExperimentResults',
             klero_dot_v1_dot_experiment__service__pb2.GetExperimentResultsRequest.SerializeToString,
             klero_dot_v1_dot_experiment__service__pb2.GetExperimentResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExperimentHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klero.v1.ExperimentService/GetExperimentHistory',
+            klero_dot_v1_dot_experiment__service__pb2.GetExperimentHistoryRequest.SerializeToString,
+            klero_dot_v1_dot_experiment__service__pb2.GetExperimentHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

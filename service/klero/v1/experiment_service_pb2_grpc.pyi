@@ -71,6 +71,10 @@ class ExperimentServiceStub:
     """How it goes: cheap enough to poll."""
     GetExperimentResults: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.GetExperimentResultsRequest, _experiment_service_pb2.GetExperimentResultsResponse]
     """Results of one iteration."""
+    GetExperimentHistory: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.GetExperimentHistoryRequest, _experiment_service_pb2.GetExperimentHistoryResponse]
+    """How the results of one metric came about, for plots over time: what looks at the results found
+    while the iteration went on.
+    """
     WatchExperiments: _grpc.UnaryStreamMultiCallable[_experiment_service_pb2.WatchExperimentsRequest, _experiment_service_pb2.WatchExperimentsResponse]
     """First the present state as `changed` events, then `ready`, then what happens. With a resume
     token: everything after it, in order, nothing twice.
@@ -151,6 +155,10 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """How it goes: cheap enough to poll."""
     GetExperimentResults: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.GetExperimentResultsRequest, _experiment_service_pb2.GetExperimentResultsResponse]  # type: ignore[assignment]
     """Results of one iteration."""
+    GetExperimentHistory: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.GetExperimentHistoryRequest, _experiment_service_pb2.GetExperimentHistoryResponse]  # type: ignore[assignment]
+    """How the results of one metric came about, for plots over time: what looks at the results found
+    while the iteration went on.
+    """
     WatchExperiments: _aio.UnaryStreamMultiCallable[_experiment_service_pb2.WatchExperimentsRequest, _experiment_service_pb2.WatchExperimentsResponse]  # type: ignore[assignment]
     """First the present state as `changed` events, then `ready`, then what happens. With a resume
     token: everything after it, in order, nothing twice.
@@ -300,6 +308,16 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_service_pb2.GetExperimentResultsResponse, _abc.Awaitable[_experiment_service_pb2.GetExperimentResultsResponse]]:
         """Results of one iteration."""
+
+    @_abc_1.abstractmethod
+    def GetExperimentHistory(
+        self,
+        request: _experiment_service_pb2.GetExperimentHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_service_pb2.GetExperimentHistoryResponse, _abc.Awaitable[_experiment_service_pb2.GetExperimentHistoryResponse]]:
+        """How the results of one metric came about, for plots over time: what looks at the results found
+        while the iteration went on.
+        """
 
     @_abc_1.abstractmethod
     def WatchExperiments(
