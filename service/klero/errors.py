@@ -11,7 +11,9 @@ the message and become the metadata of `google.rpc.ErrorInfo`. `ErrorReason` doc
     |-- AlreadyExistsError
     |-- EtagMismatchError
     |-- CatalogContendedError         repeat
+    |-- RequestIdReusedError
     |-- IllegalTransitionError
+    |-- FieldImmutableError         lists all of them
     |-- UnimplementedError
     |-- JournalUnavailableError     retry
     |-- CatalogUnavailableError     retry
@@ -147,6 +149,38 @@ class IllegalTransitionError(KleroError):
     code = code_pb2.FAILED_PRECONDITION
     reason = ErrorReason.ERROR_REASON_ILLEGAL_TRANSITION
     message = "{method} is not allowed while experiment `{experiment_id}` is {status}; allowed: {allowed}"
+
+
+class RequestIdReusedError(KleroError):
+    """The id was used for another request."""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = ErrorReason.ERROR_REASON_REQUEST_ID_REUSED
+    message = "request id `{request_id}` was used for another request; a new request needs a new id"
+
+
+class FieldImmutableError(KleroError):
+    """Fields that cannot change any more. `violations` has all of them."""
+
+    code = code_pb2.FAILED_PRECONDITION
+    reason = ErrorReason.ERROR_REASON_FIELD_IMMUTABLE
+    message = "{field} of {resource_type} `{id}` ({status}) cannot change any more: {why}"
+
+    def __init__(self, *, namespace: str, id: str, status: str, fields: list[str]) -> None:  # noqa: A002  # as in the metadata
+        """Name every one of `fields` of the experiment in the message."""
+        why = "what was measured rests on it; another way to measure is another experiment"
+        super().__init__(
+            field=", ".join(fields), resource_type="experiment", id=id, status=status, why=why
+        )
+        self.metadata = {
+            "namespace": namespace, "resource_type": "experiment", "id": id, "field": ",".join(fields), "status": status
+        }
+        self._violations = tuple(FieldViolation(field, f"cannot change any more, the experiment is {status}: {why}") for field in fields)
+
+    @property
+    def violations(self) -> tuple[FieldViolation, ...]:
+        """Every fixed field, in the order of the message."""
+        return self._violations
 
 
 class UnimplementedError(KleroError):

@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FORMAT = 2
+    from google.protobuf.message import Message
+
+    from klero.catalog.requests import Remembered
+
+FORMAT = 3
 SECRET_BYTES = 16
 
-_SCHEMA = """
+# What each format adds to the one before.
+_MIGRATIONS = {
+    1: """
 CREATE TABLE head (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     generation INTEGER NOT NULL,
@@ -50,9 +56,29 @@ CREATE TABLE audit (
     resource_id TEXT NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
-"""
-# Format 2: up to which revision the journal knows all that it must.
-_TOLD = "ALTER TABLE head ADD COLUMN told INTEGER NOT NULL DEFAULT 0"
+""",
+    # Up to which revision the journal knows all that it must.
+    2: "ALTER TABLE head ADD COLUMN told INTEGER NOT NULL DEFAULT 0",
+    # Definitions at the end of iterations that others came after, and answers to requests with an id.
+    3: """
+CREATE TABLE ended (
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    iteration INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (namespace, id, iteration)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE request (
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
+    fingerprint BLOB NOT NULL,
+    answer BLOB NOT NULL,
+    PRIMARY KEY (namespace, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_made ON request (made_ms);
+""",
+}
 
 
 def read_secret(path: Path) -> bytes:
@@ -94,14 +120,13 @@ class SqliteCatalog:
         if version == FORMAT:
             return
         with self._transaction():
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+            for added in range(version + 1, FORMAT + 1):
+                for statement in filter(str.strip, _MIGRATIONS[added].split(";")):
                     self._database.execute(statement)
-                self._database.execute(
-                    "INSERT INTO head VALUES (1, 1, 0, ?)",
-                    (secrets.token_bytes(SECRET_BYTES),),
-                )
-            self._database.execute(_TOLD)
+                if added == 1:
+                    self._database.execute(
+                        "INSERT INTO head VALUES (1, 1, 0, ?)", (secrets.token_bytes(SECRET_BYTES),)
+                    )
             self._database.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
@@ -143,25 +168,62 @@ class SqliteCatalog:
             )
         return Experiment.FromString(row[0])
 
-    def page(self, namespace: str, *, after: str, size: int) -> list[Experiment]:
-        """Return up to `size` definitions with ids above `after`, by id, archived ones left out."""
+    def ended(self, namespace: str, experiment_id: str, iteration: int) -> Experiment | None:
+        """The definition at the end of an iteration; None unless it was changed since."""
+        with self._reading():
+            row = self._database.execute(
+                "SELECT body FROM ended WHERE namespace = ? AND id = ? AND iteration = ?",
+                (namespace, experiment_id, iteration),
+            ).fetchone()
+        return None if row is None else Experiment.FromString(row[0])
+
+    def remembered(self, request: Remembered) -> bytes | None:
+        """The answer to an earlier request with the same id; None if there was none.
+
+        Raises:
+            RequestIdReusedError: It was another request.
+        """
+        with self._reading():
+            return request.answer_in(self._database)
+
+    def remember(self, request: Remembered, stored: Message) -> None:
+        """Keep the answer to a request that changes nothing.
+
+        Raises:
+            RepeatedRequestError: It was answered before.
+        """
+        with self._transaction():
+            self._remember(request, stored)
+
+    def page(
+        self, namespace: str, *, after: str, size: int, wanted: Callable[[Experiment], bool]
+    ) -> list[Experiment]:
+        """Return up to `size` definitions with ids above `after` that are `wanted`, by id."""
         found: list[Experiment] = []
         with self._reading():
             for (body,) in self._database.execute(
                 "SELECT body FROM experiment WHERE namespace = ? AND id > ? ORDER BY id", (namespace, after)
             ):
                 experiment = Experiment.FromString(body)
-                if experiment.status != ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED:
+                if wanted(experiment):
                     found.append(experiment)
                 if len(found) == size:
                     break
         return found
 
-    def create(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
+    def create(
+        self, experiment: Experiment, audit: AuditEntry, *, remember: Remembered | None = None
+    ) -> Experiment:
         """Store a new definition and return it with etag and revision.
+
+        Args:
+            experiment: The definition.
+            audit: Who did it and why.
+            remember: The request that asked for it, if it has an id.
 
         Raises:
             AlreadyExistsError: The id is taken.
+            RepeatedRequestError: The request was answered before.
         """
         with self._transaction():
             stored = self._stamp(experiment, audit)
@@ -174,13 +236,28 @@ class SqliteCatalog:
                 raise AlreadyExistsError(
                     namespace=experiment.namespace, resource_type="experiment", id=experiment.id
                 ) from error
+            self._remember(remember, stored)
         return stored
 
-    def replace(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
+    def replace(
+        self,
+        experiment: Experiment,
+        audit: AuditEntry,
+        *,
+        ended: Experiment | None = None,
+        remember: Remembered | None = None,
+    ) -> Experiment:
         """Store a changed definition in place of the revision it was made from; return it stamped.
+
+        Args:
+            experiment: The changed definition.
+            audit: Who did it and why.
+            ended: The definition before, if its iteration was over: the first one is kept.
+            remember: The request that asked for it, if it has an id.
 
         Raises:
             CatalogContendedError: The stored one has another revision by now.
+            RepeatedRequestError: The request was answered before.
         """
         with self._transaction():
             stored = self._stamp(experiment, audit)
@@ -190,13 +267,20 @@ class SqliteCatalog:
             ).rowcount
             if changed != 1:
                 raise CatalogContendedError(attempts=1)
+            if ended is not None:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO ended VALUES (?, ?, ?, ?)",
+                    (ended.namespace, ended.id, ended.iteration, ended.SerializeToString()),
+                )
+            self._remember(remember, stored)
         return stored
 
-    def delete(self, experiment: Experiment, audit: AuditEntry) -> int:
+    def delete(self, experiment: Experiment, audit: AuditEntry, *, remember: Remembered | None = None) -> int:
         """Remove the stored definition of this revision; returns the revision of the change.
 
         Raises:
             CatalogContendedError: The stored one has another revision by now.
+            RepeatedRequestError: The request was answered before.
         """
         with self._transaction():
             revision = self._count(audit)
@@ -206,6 +290,7 @@ class SqliteCatalog:
             ).rowcount
             if removed != 1:
                 raise CatalogContendedError(attempts=1)
+            self._remember(remember, experiment)
         return revision
 
     def note(self, audit: AuditEntry) -> int:
@@ -248,6 +333,10 @@ class SqliteCatalog:
                 if len(found) == size:
                     break
         return found
+
+    def _remember(self, request: Remembered | None, stored: Message) -> None:
+        if request is not None:
+            request.store_in(self._database, stored)
 
     def _stamp(self, experiment: Experiment, audit: AuditEntry) -> Experiment:
         """Write the change's audit entry and mark the definition with its revision."""

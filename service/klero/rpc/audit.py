@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from klero.errors import FieldViolation, InvalidFieldError
-from klero.rpc.experiments import DEFAULT_NAMESPACE
-from klero.rpc.paging import page_size, page_size_faults
+from klero.errors import InvalidFieldError
+from klero.rpc.paging import after, page_size, page_size_faults, page_token
+from klero.rpc.requests import namespace_of
 from klero.v1 import experiment_service_pb2 as pb
 from klero.v1.events_pb2 import ResourceType
 
@@ -36,18 +36,14 @@ class AuditServicer:
 
     async def page(self, request: pb.ListAuditEntriesRequest, _context: object) -> pb.ListAuditEntriesResponse:
         """Entries newest first; the token of a page is the revision of its last entry."""
-        violations = page_size_faults(request.page_size)
-        if request.page_token and not request.page_token.isdecimal():
-            violations.append(FieldViolation("pageToken", "is not one that an answer has given"))
-        if violations:
-            raise InvalidFieldError(tuple(violations))
-        size = page_size(request.page_size)
-        before = min(int(request.page_token), _NEWEST) if request.page_token else _NEWEST
-        namespace = request.namespace or DEFAULT_NAMESPACE
+        if faults := page_size_faults(request.page_size):
+            raise InvalidFieldError(tuple(faults))
+        last, size = after(request, request.page_token), page_size(request.page_size)
+        before = min(int(last), _NEWEST) if last.isdecimal() else _NEWEST
         found = await self._changes.audit_page(
-            namespace, before=before, size=size + 1, wanted=lambda entry: _matches(request, entry)
+            namespace_of(request), before=before, size=size + 1, wanted=lambda entry: _matches(request, entry)
         )
-        more = str(found[size - 1].revision) if len(found) > size else ""
+        more = page_token(request, str(found[size - 1].revision)) if len(found) > size else ""
         return pb.ListAuditEntriesResponse(entries=found[:size], next_page_token=more)
 
 

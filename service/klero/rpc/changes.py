@@ -24,6 +24,7 @@ from klero.v1.events_pb2 import AuditEntry, ResourceType
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from klero.catalog.requests import Remembered
     from klero.catalog.sqlite import SqliteCatalog
     from klero.engine import Engine
     from klero.rpc.decisions import Waiting
@@ -54,6 +55,9 @@ class Cause:
 
     actor: str = ANONYMOUS
 
+    remember: Remembered | None = None
+    """The request, if its answer must be kept for a repeat."""
+
 
 class Changes:
     """Reads and changes definitions, one change at a time."""
@@ -67,20 +71,43 @@ class Changes:
         # The catalog blocks on the disk; one thread keeps its calls in order.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._changing = asyncio.Lock()
-        self._draining: list[Experiment] = []
+        self._timed: list[Experiment] = []
 
     @property
-    def draining(self) -> list[Experiment]:
-        """Experiments in force that wait for their last window to close."""
-        return self._draining
+    def timed(self) -> list[Experiment]:
+        """Experiments in force whose status can change without anybody's call."""
+        return self._timed
 
     async def get(self, namespace: str, experiment_id: str) -> Experiment:
         """The stored definition."""
         return await self._on_disk(self._catalog.get, namespace, experiment_id)
 
-    async def page(self, namespace: str, *, after: str, size: int) -> list[Experiment]:
-        """Up to `size` definitions with ids above `after`."""
-        return await self._on_disk(lambda: self._catalog.page(namespace, after=after, size=size))
+    async def judged(self, namespace: str, experiment_id: str, iteration: int) -> Experiment:
+        """The definition that judges an iteration; 0 is the latest.
+
+        While an iteration is under way that is the stored one, afterwards the one at its end: a
+        later change is for the next iteration.
+        """
+        stored = await self.get(namespace, experiment_id)
+        latest = iteration in {0, stored.iteration}
+        if latest and stored.status in lifecycle.MEASURING:
+            return stored
+        asked = stored.iteration if latest else iteration
+        return await self._on_disk(self._catalog.ended, namespace, experiment_id, asked) or stored
+
+    async def page(
+        self, namespace: str, *, after: str, size: int, wanted: Callable[[Experiment], bool]
+    ) -> list[Experiment]:
+        """Up to `size` definitions with ids above `after` that are `wanted`."""
+        return await self._on_disk(lambda: self._catalog.page(namespace, after=after, size=size, wanted=wanted))
+
+    async def remembered(self, request: Remembered) -> bytes | None:
+        """The answer to an earlier request with the same id; None if there was none.
+
+        Raises:
+            RequestIdReusedError: It was another request.
+        """
+        return await self._on_disk(self._catalog.remembered, request)
 
     async def create(self, experiment: Experiment, cause: Cause) -> Experiment:
         """Store a new definition and put it in force."""
@@ -90,6 +117,8 @@ class Changes:
         self, namespace: str, experiment_id: str, step: Callable[[Experiment], Experiment], cause: Cause
     ) -> Experiment:
         """Read a definition, apply the pure `step`, store the result and put it in force.
+
+        Nothing is stored if `step` gives back what it was given.
 
         Raises:
             CatalogContendedError: Others were faster each time.
@@ -131,7 +160,8 @@ class Changes:
             begin: Starts the writer; called when all that the journal lacks is queued.
         """
         snapshot = await self._on_disk(self._catalog.snapshot)
-        tickets = [self._engine.control(control) for control in self._lacking(snapshot)]
+        lacking = [control for experiment in snapshot.experiments for control in self._lacking(experiment)]
+        tickets = [self._engine.control(control) for control in lacking]
         # Tasks, so that they wait before the writer can answer.
         answers = [asyncio.create_task(self._waiting.answer(ticket)) for ticket in tickets]
         begin()
@@ -147,22 +177,15 @@ class Changes:
         self._disk.shutdown(wait=True)
         self._catalog.close()
 
-    def _lacking(self, snapshot: Snapshot) -> list[Control]:
-        known = {(state.namespace, state.experiment_id, state.iteration): state for state in self._engine.iterations()}
-        lacking: list[Control] = []
-        for experiment in snapshot.experiments:
-            state = known.get((experiment.namespace, experiment.id, experiment.iteration))
-            told = 0 if state is None else 1 + int(state.stopped)
-            all_of_it = lifecycle.controls(experiment)
-            lacking += all_of_it[told:]
-            if experiment.closed_early and told == len(all_of_it) and not self._is_closed(experiment):
-                lacking.append(all_of_it[-1])
-        return lacking
+    def _lacking(self, experiment: Experiment) -> list[Control]:
+        known = self._engine.iteration(experiment.namespace, experiment.id, experiment.iteration)
+        return lifecycle.lacking(experiment, known)
 
     async def _create(self, experiment: Experiment, cause: Cause) -> Experiment:
         async with self._changing:
-            stored = await self._on_disk(self._catalog.create, experiment, self._audit(experiment, None, cause))
-            await self._publish(stored, before=None)
+            entry = self._audit(experiment, None, cause)
+            stored = await self._on_disk(self._catalog.create, experiment, entry, remember=cause.remember)
+            await self._publish(stored)
         return stored
 
     async def _change(
@@ -172,11 +195,22 @@ class Changes:
             for _ in range(_ATTEMPTS):
                 before = await self.get(namespace, experiment_id)
                 after = step(before)
+                if after is before:
+                    if cause.remember is not None:
+                        await self._on_disk(self._catalog.remember, cause.remember, before)
+                    return before
+                ended = before if before.iteration and before.status in lifecycle.ENDED else None
                 try:
-                    stored = await self._on_disk(self._catalog.replace, after, self._audit(after, before, cause))
+                    stored = await self._on_disk(
+                        self._catalog.replace,
+                        after,
+                        self._audit(after, before, cause),
+                        ended=ended,
+                        remember=cause.remember,
+                    )
                 except CatalogContendedError:
                     continue
-                await self._publish(stored, before=before)
+                await self._publish(stored)
                 return stored
         raise CatalogContendedError(attempts=_ATTEMPTS)
 
@@ -189,7 +223,7 @@ class Changes:
                 check(before)
                 entry = self._entry(namespace, ResourceType.RESOURCE_TYPE_EXPERIMENT, experiment_id, cause)
                 try:
-                    revision = await self._on_disk(self._catalog.delete, before, entry)
+                    revision = await self._on_disk(self._catalog.delete, before, entry, remember=cause.remember)
                 except CatalogContendedError:
                     continue
                 await self._on_disk(self._catalog.mark_told, revision, revision)
@@ -197,22 +231,15 @@ class Changes:
                 return
         raise CatalogContendedError(attempts=_ATTEMPTS)
 
-    async def _publish(self, after: Experiment, *, before: Experiment | None) -> None:
-        told = lifecycle.controls(before) if before is not None else []
-        for control in lifecycle.controls(after):
-            if control not in told:
-                await self._waiting.answer(self._engine.control(control))
+    async def _publish(self, after: Experiment) -> None:
+        for control in self._lacking(after):
+            await self._waiting.answer(self._engine.control(control))
         await self._on_disk(self._catalog.mark_told, after.revision, after.revision)
         self._put_in_force(await self._on_disk(self._catalog.snapshot))
 
     def _put_in_force(self, snapshot: Snapshot) -> None:
         self._engine.load(snapshot)
-        self._draining = [each for each in snapshot.experiments if each.status == lifecycle.DRAINING]
-
-    def _is_closed(self, experiment: Experiment) -> bool:
-        """Whether the journal knows that no window of the latest iteration is open."""
-        tally = self._engine.tally(experiment.namespace, experiment.id, experiment.iteration)
-        return tally is not None and tally.closed
+        self._timed = [each for each in snapshot.experiments if lifecycle.is_timed(each)]
 
     async def _forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
         # The trail outlives the entity, so that it has a name of it only that nobody can read,

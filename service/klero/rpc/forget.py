@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from klero.errors import FieldViolation, InvalidFieldError
 from klero.rpc.changes import Cause
-from klero.rpc.experiments import DEFAULT_NAMESPACE
+from klero.rpc.requests import namespace_of
 from klero.v1 import experiment_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -39,6 +39,6 @@ class ForgetServicer:
                 (FieldViolation("entityId", f"{length} bytes, must have 1 to {_MAX_ENTITY_ID_BYTES}"),)
             )
         position = await self._changes.forget(
-            request.namespace or DEFAULT_NAMESPACE, request.entity_id, Cause("ForgetEntity", request.reason)
+            namespace_of(request), request.entity_id, Cause("ForgetEntity", request.reason)
         )
         return pb.ForgetEntityResponse(position=position)

@@ -61,8 +61,9 @@ def _decoded(method: MethodDescriptor, call: Call) -> Call:
             message = message_class.FromString(request)
         except DecodeError as error:
             raise InvalidFieldError((FieldViolation("", f"the request cannot be decoded: {error}"),)) from error
-        response: bytes = (await call(message, context)).SerializeToString()
-        return response
+        response = await call(message, context)
+        # Repeats are answered by the bytes of the first answer.
+        return response if isinstance(response, bytes) else bytes(response.SerializeToString())
 
     return decoded
 

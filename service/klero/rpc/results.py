@@ -64,6 +64,7 @@ class Results:
         )
         results = ExperimentResults.FromString(judged)
         results.health.extend(self._health())
+        results.exploratory = lifecycle.is_exploratory(experiment)
         results.progress.traffic_percentage = lifecycle.traffic_percentage(experiment, now_ms=now_ms)
         return results
 

@@ -37,11 +37,13 @@ from klero.rpc.audit import AuditServicer
 from klero.rpc.beginning import Beginning, Stores
 from klero.rpc.changes import Changes
 from klero.rpc.decisions import METHODS, Decisions, Waiting
-from klero.rpc.draining import Draining
 from klero.rpc.experiments import ExperimentServicer
 from klero.rpc.forget import ForgetServicer
+from klero.rpc.judging import JudgingServicer
 from klero.rpc.methods import handlers
 from klero.rpc.results import Results
+from klero.rpc.timetable import Timetable
+from klero.rpc.transitions import TransitionServicer
 from klero.v1 import analysis_service_pb2, decision_service_pb2, experiment_service_pb2
 
 if TYPE_CHECKING:
@@ -131,8 +133,8 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         if changes.all_told():
             changes.load()
         stack.push_async_callback(_close_journal, engine, writer, checkpointer)
-        draining = Draining(changes, engine, clock=clock)
-        stack.push_async_callback(draining.close)
+        timetable = Timetable(changes, engine, clock=clock)
+        stack.push_async_callback(timetable.close)
         server = grpc.aio.server(
             options=[
                 # A second server on the port would silently share it.
@@ -141,12 +143,16 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
             ]
         )
         decisions = Decisions(engine, waiting, clock=clock)
-        experiments = ExperimentServicer(
-            changes, Results(engine, worker, version=version("klero"), clock=clock), engine, waiting, clock=clock
-        )
+        results = Results(engine, worker, version=version("klero"), clock=clock)
         admission = Admission()
         hot = {method: functools.partial(_hot, decisions, method) for method in METHODS}
-        parts = (experiments, ForgetServicer(changes), AuditServicer(changes))
+        parts = (
+            ExperimentServicer(changes, clock=clock),
+            TransitionServicer(changes, clock=clock),
+            JudgingServicer(changes, results, engine, waiting),
+            ForgetServicer(changes),
+            AuditServicer(changes),
+        )
         admin = beginning.guarded({name: call for part in parts for name, call in part.served().items()})
         server.add_generic_rpc_handlers(
             (
@@ -166,7 +172,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         stopping = _stop_signals(server)
-        begun = asyncio.create_task(_begin(beginning, draining))
+        begun = asyncio.create_task(_begin(beginning, timetable))
         stack.push_async_callback(beginning.stop, begun)
         begun.add_done_callback(functools.partial(_stop_on_failure, stopping))
         await asyncio.wait({begun}, timeout=_PATIENCE_S)
@@ -228,9 +234,9 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
-async def _begin(beginning: Beginning, draining: Draining) -> None:
+async def _begin(beginning: Beginning, timetable: Timetable) -> None:
     if await beginning.run():
-        draining.start()
+        timetable.start()
 
 
 def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[None]) -> None:

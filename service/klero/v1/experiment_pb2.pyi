@@ -76,7 +76,9 @@ class _ExperimentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Expe
     EXPERIMENT_STATUS_DRAFT: _ExperimentStatus.ValueType  # 1
     """Never started; the only status that Delete accepts. Start: SCHEDULED or RUNNING."""
     EXPERIMENT_STATUS_SCHEDULED: _ExperimentStatus.ValueType  # 2
-    """Started, waits for `schedule.start_at`. Then RUNNING; Stop: STOPPED."""
+    """Started, waits for `schedule.start_at`; can be changed like a draft until then, and decisions are
+    as before Start. Then RUNNING; Stop: STOPPED.
+    """
     EXPERIMENT_STATUS_RUNNING: _ExperimentStatus.ValueType  # 3
     """Enrols. Pause: PAUSED; Stop: DRAINING or STOPPED; a rollback guardrail: ROLLED_BACK."""
     EXPERIMENT_STATUS_PAUSED: _ExperimentStatus.ValueType  # 4
@@ -102,7 +104,9 @@ EXPERIMENT_STATUS_UNSPECIFIED: ExperimentStatus.ValueType  # 0
 EXPERIMENT_STATUS_DRAFT: ExperimentStatus.ValueType  # 1
 """Never started; the only status that Delete accepts. Start: SCHEDULED or RUNNING."""
 EXPERIMENT_STATUS_SCHEDULED: ExperimentStatus.ValueType  # 2
-"""Started, waits for `schedule.start_at`. Then RUNNING; Stop: STOPPED."""
+"""Started, waits for `schedule.start_at`; can be changed like a draft until then, and decisions are
+as before Start. Then RUNNING; Stop: STOPPED.
+"""
 EXPERIMENT_STATUS_RUNNING: ExperimentStatus.ValueType  # 3
 """Enrols. Pause: PAUSED; Stop: DRAINING or STOPPED; a rollback guardrail: ROLLED_BACK."""
 EXPERIMENT_STATUS_PAUSED: ExperimentStatus.ValueType  # 4
@@ -654,9 +658,9 @@ class Experiment(_message.Message):
     revision: _builtins.int
     """Output only. Catalog revision of the last change of this experiment."""
     iteration: _builtins.int
-    """Output only. Counts Starts: 0 before the first, 1 after it. Each iteration has results of its
-    own that begin at zero. It is no part of the hash: who had a variant before gets it again,
-    unless `hashing.salt` changes too.
+    """Output only. Counts Starts, a scheduled one from when it begins: 0 before the first. Each
+    iteration has results of its own that begin at zero. It is no part of the hash: who had a
+    variant before gets it again, unless `hashing.salt` changes too.
     """
     status_reason: _builtins.str
     """Output only. Why the status is what it is, one sentence."""

@@ -53,6 +53,8 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     """Entities get another variant than before."""
     WARNING_REASON_PLAN_CHANGED: _WarningReason.ValueType  # 9
     """The analysis plan or its metrics change after Start: results become exploratory."""
+    WARNING_REASON_TREATMENT_CHANGED: _WarningReason.ValueType  # 10
+    """What a variant gives changes while it is measured: its results mix both."""
 
 class WarningReason(_WarningReason, metaclass=_WarningReasonEnumTypeWrapper):
     """Every reason of a warning."""
@@ -79,6 +81,8 @@ WARNING_REASON_REASSIGNS_ENTITIES: WarningReason.ValueType  # 8
 """Entities get another variant than before."""
 WARNING_REASON_PLAN_CHANGED: WarningReason.ValueType  # 9
 """The analysis plan or its metrics change after Start: results become exploratory."""
+WARNING_REASON_TREATMENT_CHANGED: WarningReason.ValueType  # 10
+"""What a variant gives changes while it is measured: its results mix both."""
 Global___WarningReason: _TypeAlias = WarningReason  # noqa: Y015
 
 @_typing.final
@@ -643,8 +647,8 @@ class StopExperimentRequest(_message.Message):
     validate_only: _builtins.bool
     """Check and answer as if done, and change nothing."""
     ship_variant_id: _builtins.str
-    """The variant that everyone gets from now on. Empty: the control, or what a DRAINING experiment
-    ships already.
+    """The variant that everyone gets from now on. Empty: the control, or what a DRAINING or SCHEDULED
+    experiment ships already.
     """
     immediate: _builtins.bool
     """Close open outcome windows as they are: results are final at once and lose those entities; also

@@ -1,0 +1,59 @@
+"""Changes of a definition that can give entities another variant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klero.lifecycle.statuses import changed_copy
+from klero.v1.experiment_pb2 import Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from klero.v1.experiment_pb2 import Variant
+
+
+def deciding_changes(before: Experiment, after: Experiment) -> Iterator[tuple[list[str], Experiment]]:
+    """Each change by itself: its paths, and `before` with this change alone.
+
+    Weights are one change, because they must sum to 100. Both have the same variants.
+    """
+    if weights := weight_changes(before, after):
+        alone = changed_copy(before)
+        given = {variant.id: variant for variant in _arms(after)}
+        for variant in _arms(alone):
+            variant.ClearField("weight")
+            if given[variant.id].HasField("weight"):
+                variant.weight = given[variant.id].weight
+        yield weights, alone
+    if before.config.HasField("traffic_percentage") != after.config.HasField("traffic_percentage") or (
+        before.config.traffic_percentage != after.config.traffic_percentage
+    ):
+        alone = changed_copy(before)
+        alone.config.ClearField("traffic_percentage")
+        if after.config.HasField("traffic_percentage"):
+            alone.config.traffic_percentage = after.config.traffic_percentage
+        yield ["config.trafficPercentage"], alone
+    if before.hashing != after.hashing:
+        alone = changed_copy(before)
+        alone.hashing.CopyFrom(after.hashing)
+        yield ["hashing"], alone
+
+
+def weight_changes(before: Experiment, after: Experiment) -> list[str]:
+    """Paths of the weights in `after` that differ from those in `before`."""
+    known = {variant.id: variant for variant in _arms(before)}
+    paths = ["control.weight", *(f"variants[{index}].weight" for index in range(len(after.variants)))]
+    return [
+        path
+        for path, variant in zip(paths, _arms(after), strict=True)
+        if variant.id not in known or _weight(known[variant.id]) != _weight(variant)
+    ]
+
+
+def _arms(experiment: Experiment) -> list[Variant]:
+    return [experiment.control, *experiment.variants]
+
+
+def _weight(variant: Variant) -> float | None:
+    return variant.weight if variant.HasField("weight") else None

@@ -1,0 +1,92 @@
+"""Which definitions a list has: equalities joined by AND, the part of AIP-160 that lists need."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, TypeAlias
+
+from klero.definition.words import enum_number, enum_words
+from klero.errors import FieldViolation, InvalidFieldError
+from klero.v1.experiment_pb2 import Experiment, ExperimentStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Condition: TypeAlias = Callable[[Experiment], bool]
+
+_TEXTS = ("owner", "layer_id", "entity_type")
+_ENUMS = ("status", "type")
+_FIELDS = (*_ENUMS, *_TEXTS, "labels.<key>")
+_LABEL = "labels."
+_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
+_VALUE = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"'=<>!()]+)""")
+_MAX_CHARS = 4096
+
+
+def conditions(text: str) -> Condition:
+    """Whether an experiment passes the filter `text`; without any, all pass but archived ones.
+
+    Raises:
+        InvalidFieldError: It is no filter; says from which character on.
+    """
+    if not text.strip():
+        return lambda experiment: experiment.status != ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED
+    if len(text) > _MAX_CHARS:
+        raise _invalid(f"has {len(text)} characters; at most {_MAX_CHARS} are allowed")
+    all_of_them = [_condition(*term) for term in _terms(text)]
+    return lambda experiment: all(holds(experiment) for holds in all_of_them)
+
+
+def _terms(text: str) -> list[tuple[str, str]]:
+    """Names with their values: `a = b AND c = "d e"`."""
+    terms: list[tuple[str, str]] = []
+    rest = text.lstrip()
+    while True:
+        name = _NAME.match(rest)
+        if name is None:
+            raise _unexpected(text, rest, f"one of {', '.join(_FIELDS)}")
+        rest = rest[name.end() :].lstrip()
+        if not rest.startswith("="):
+            raise _unexpected(text, rest, "`=`, the only comparison of a filter")
+        rest = rest[1:].lstrip()
+        value = _VALUE.match(rest)
+        if value is None:
+            raise _unexpected(text, rest, "a value, in quotes if it has blanks")
+        given = next(group for group in value.groups() if group is not None)
+        terms.append((name.group(), given if value.group(3) is not None else re.sub(r"\\(.)", r"\1", given)))
+        rest = rest[value.end() :].lstrip()
+        if not rest:
+            return terms
+        joined = re.match(r"AND\s", rest)
+        if joined is None:
+            raise _unexpected(text, rest, "`AND`, the only way to join conditions")
+        rest = rest[joined.end() :].lstrip()
+
+
+def _condition(name: str, value: str) -> Condition:
+    field = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower() if not name.startswith(_LABEL) else name
+    if field.startswith(_LABEL) and field != _LABEL:
+        key = field.removeprefix(_LABEL)
+        return lambda experiment: key in experiment.labels and experiment.labels[key] == value
+    if field in _TEXTS:
+        return lambda experiment: getattr(experiment, field) == value
+    if field in _ENUMS:
+        enum = Experiment.DESCRIPTOR.fields_by_name[field].enum_type
+        number = enum_number(enum, value)
+        if number is None:
+            raise _invalid(f"{field} `{value}` must be one of {', '.join(enum_words(enum))}")
+        return lambda experiment: getattr(experiment, field) == number
+    near = difflib.get_close_matches(field, _FIELDS, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(_FIELDS)}"
+    raise _invalid(f"has no field `{name}`: {hint}")
+
+
+def _unexpected(text: str, rest: str, expected: str) -> InvalidFieldError:
+    place = len(text) - len(rest) + 1
+    found = f"`{rest.split()[0]}`" if rest else "the end"
+    return _invalid(f"character {place}: {found}, expected {expected}")
+
+
+def _invalid(description: str) -> InvalidFieldError:
+    return InvalidFieldError((FieldViolation("filter", description),))
