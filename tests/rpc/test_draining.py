@@ -153,9 +153,9 @@ class FakeJournal(FakeEngine):
         self.closed = closed
         self.told: list[Control] = []
 
-    def iterations(self) -> list[IterationState]:
+    def iteration(self, _namespace: str, _experiment_id: str, _iteration: int) -> IterationState:
         """Plan and end are in the journal."""
-        return [IterationState("default", "exp", 1, stopped=True)]
+        return IterationState(stopped=True, closed=self.closed, paused=False, epoch=0)
 
     def control(self, control: Control) -> int:
         """Keep what is told."""

@@ -148,14 +148,13 @@ class Changes:
         self._catalog.close()
 
     def _lacking(self, snapshot: Snapshot) -> list[Control]:
-        known = {(state.namespace, state.experiment_id, state.iteration): state for state in self._engine.iterations()}
         lacking: list[Control] = []
         for experiment in snapshot.experiments:
-            state = known.get((experiment.namespace, experiment.id, experiment.iteration))
+            state = self._engine.iteration(experiment.namespace, experiment.id, experiment.iteration)
             told = 0 if state is None else 1 + int(state.stopped)
             all_of_it = lifecycle.controls(experiment)
             lacking += all_of_it[told:]
-            if experiment.closed_early and told == len(all_of_it) and not self._is_closed(experiment):
+            if experiment.closed_early and state is not None and state.stopped and not state.closed:
                 lacking.append(all_of_it[-1])
         return lacking
 
@@ -208,11 +207,6 @@ class Changes:
     def _put_in_force(self, snapshot: Snapshot) -> None:
         self._engine.load(snapshot)
         self._draining = [each for each in snapshot.experiments if each.status == lifecycle.DRAINING]
-
-    def _is_closed(self, experiment: Experiment) -> bool:
-        """Whether the journal knows that no window of the latest iteration is open."""
-        tally = self._engine.tally(experiment.namespace, experiment.id, experiment.iteration)
-        return tally is not None and tally.closed
 
     async def _forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
         # The trail outlives the entity, so that it has a name of it only that nobody can read,
