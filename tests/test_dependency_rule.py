@@ -42,7 +42,7 @@ RUST_LAYERS = Layers(
     order=[
         frozenset({"python", "front"}),
         frozenset({"handle", "export"}),
-        frozenset({"memory"}),
+        frozenset({"memory", "reassigned"}),
         frozenset({"decide", "journal", "tally", "access", "seen"}),
         frozenset({"snapshot"}),
         frozenset({"targeting", "split", "comoments", "sketch", "request_id"}),

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from klero import engine as core
-from klero.engine import Engine
+from klero.engine import Engine, IterationState
 from klero.errors import EncodedError, InvalidFieldError, KleroError
 from klero.storage.v1.journal_pb2 import Control, JournalFrame, MeasurementPlan, MetricPlan
 from klero.v1.decision_pb2 import Context, DecisionReason, Exposure, Outcome
@@ -49,6 +49,11 @@ def definition() -> Experiment:
         control=Variant(id="a"),
         variants=[Variant(id="b")],
     )
+
+
+def definition_in_force() -> Experiment:
+    """That experiment as it is stored."""
+    return core.admit(definition())[0]
 
 
 def running(
@@ -197,7 +202,8 @@ def test_what_was_committed_is_there_after_a_replay() -> None:
         again.replay(position=first.position, crc=crc, body=body)
 
     assert (2, NOW_MS) == (again.position, again.time_ms)
-    assert first.iterations() == again.iterations()
+    assert IterationState(stopped=False, closed=False, paused=False, epoch=0) == again.iteration("default", "exp", 1)
+    assert again.iteration("default", "exp", 2) is None
     tally = first.tally("default", "exp", 1)
     assert tally is not None
     assert tally == again.tally("default", "exp", 1)
@@ -205,6 +211,28 @@ def test_what_was_committed_is_there_after_a_replay() -> None:
         (arm.variant_id, arm.enrolled, arm.metrics[0].live.moments.means[0]) for arm in tally.arms
     ]
     assert first.tally("default", "exp", 2) is None
+
+
+@pytest.mark.parametrize(("treated", "moved"), [(50.0, 0.0), (20.0, 30.0), (0.0, 50.0)])
+def test_as_many_are_reassigned_as_lose_their_share(treated: float, moved: float) -> None:
+    """Whoever changes weights of a running experiment is told how many entities that disturbs."""
+    before, after = definition_in_force(), definition_in_force()
+    after.allocation.CopyFrom(core.allocation(after))
+    after.allocation.weights["a"], after.allocation.weights["b"] = 100 - treated, treated
+
+    # Five standard errors of 100,000 entities.
+    assert pytest.approx(moved, abs=0.8 if moved else 0) == core.reassigned(before, after)
+
+
+def test_nobody_is_reassigned_where_nobody_is_enrolled_or_nothing_can_be_served() -> None:
+    """A percentage of nobody is no reason to warn; a broken definition is one to refuse."""
+    nobody = definition_in_force()
+    nobody.allocation.CopyFrom(core.allocation(nobody))
+    nobody.allocation.traffic_percentage = 0
+
+    assert core.reassigned(nobody, definition_in_force()) == 0.0
+    with pytest.raises(InvalidFieldError):
+        core.reassigned(nobody, Experiment())
 
 
 def test_a_damaged_frame_is_not_replayed() -> None:

@@ -131,7 +131,7 @@ def test_draining_ends_by_itself() -> None:
     assert ExperimentStatus.EXPERIMENT_STATUS_STOPPED == drained.status
     assert (at(20), at(80), "b") == (drained.ended_at, drained.updated_at, drained.shipped_variant_id)
     assert "stopped and every window has closed, everyone gets `b`" == drained.status_reason
-    assert lifecycle.controls(draining) == lifecycle.controls(drained)
+    assert lifecycle.lacking(draining, None) == lifecycle.lacking(drained, None)
     with pytest.raises(IllegalTransitionError, match="allowed: draining"):
         lifecycle.drained(drained, now=at(90))
 
@@ -145,7 +145,7 @@ def test_draining_can_be_ended_at_once(ship: str, ships: str) -> None:
     assert ExperimentStatus.EXPERIMENT_STATUS_STOPPED == stopped.status
     assert (at(20), ships) == (stopped.ended_at, stopped.shipped_variant_id)
     assert stopped.closed_early
-    assert [False, True] == [lifecycle.controls(each)[1].stopped.immediate for each in (draining, stopped)]
+    assert [False, True] == [lifecycle.lacking(each, None)[-1].stopped.immediate for each in (draining, stopped)]
 
 
 def test_an_immediate_stop_leaves_open_windows_out() -> None:
@@ -154,7 +154,7 @@ def test_an_immediate_stop_leaves_open_windows_out() -> None:
     again = lifecycle.start(stopped, allocation=ALLOCATION, now=at(30))
 
     assert "stopped with open windows left out, everyone gets `a`" == stopped.status_reason
-    assert lifecycle.controls(stopped)[1].stopped.immediate
+    assert lifecycle.lacking(stopped, None)[-1].stopped.immediate
     assert not again.closed_early
     assert not lifecycle.draft(stopped, now=at(40)).closed_early
 
@@ -195,13 +195,14 @@ def test_an_etag_is_checked_if_it_is_sent() -> None:
 def test_the_journal_is_told_what_is_measured() -> None:
     """The fold knows no definitions: defaults must be written out."""
     stopped = lifecycle.stop(running(), ship_variant_id="", now=at(20))
-    begin, end = lifecycle.controls(stopped)
+    begin, epoch, end = lifecycle.lacking(stopped, None)
 
-    assert [] == lifecycle.controls(definition())
+    assert [] == lifecycle.lacking(definition(), None)
     assert ("default", "exp", 1, 10_000) == (begin.namespace, begin.experiment_id, begin.iteration, begin.time_ms)
     assert ["a", "b"] == begin.started.variant_ids
     assert ("cost", "cost_usd") == (begin.started.metrics[0].name, begin.started.metrics[0].event)
     assert Aggregation.AGGREGATION_SUM == begin.started.metrics[0].aggregation
+    assert (1, {"a": 50, "b": 50}) == (epoch.epoch.number, dict(epoch.epoch.weights))
     assert ("stopped", 20_000) == (end.WhichOneof("action"), end.time_ms)
 
 
@@ -212,7 +213,7 @@ def started_plan(*metrics: Metric, dimensions: tuple[str, ...] = ()) -> Measurem
     experiment.metrics.extend(metrics)
     experiment.analysis_plan.dimensions.extend(dimensions)
     started = lifecycle.start(lifecycle.draft(experiment, now=at(1)), allocation=ALLOCATION, now=at(10))
-    return lifecycle.controls(started)[0].started
+    return lifecycle.lacking(started, None)[0].started
 
 
 def test_a_plain_plan_says_no_more_than_it_must() -> None:

@@ -4,7 +4,8 @@
 //! `python → handle → {decide, memory} → {journal, tally, snapshot} → split → {hash, error}`.
 //!
 //! - **deciding**: [`hash`] turns salt and entity into 64 bits, [`split`] bits into traffic and
-//!   variants, [`snapshot`] compiles definitions, [`decide`](mod@decide) walks the gates
+//!   variants, [`snapshot`] compiles definitions, [`decide`](mod@decide) walks the gates,
+//!   [`reassigned`] counts whom another definition would move
 //! - **remembering**: [`journal`] queues what becomes durable and frames it, [`tally`] folds frames
 //!   into [`moments`], [`seen`] hints at exposures already folded, [`memory`] holds these together
 //! - **answering**: [`handle`] takes bytes and gives bytes, [`error`] and [`status`] say what is refused
@@ -25,6 +26,7 @@ pub mod moments;
 pub mod proto;
 #[cfg(feature = "python")]
 mod python;
+pub mod reassigned;
 pub mod seen;
 pub mod sketch;
 pub mod snapshot;

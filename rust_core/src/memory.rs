@@ -22,7 +22,9 @@ use crate::proto::storage::v1::journal_entry::Kind;
 use crate::proto::storage::v1::{Batch, Breakdown, Control, Forgotten, IterationTally, JournalFrame, JournalTally};
 use crate::proto::v1::AttributeValue;
 use crate::seen::Seen;
-use crate::tally::{Applied, CheckpointError, EntryResult, First, FoldError, Found, Key, Purpose, Tally};
+use crate::tally::{
+    Applied, CheckpointError, EntryResult, First, FoldError, Found, IterationState, Key, Purpose, Tally,
+};
 
 /// Slots of the hint at exposures already folded: 2^20 of 8 bytes.
 const SEEN_BITS: u32 = 20;
@@ -303,12 +305,10 @@ impl Memory {
         lock(&self.tally).journal()
     }
 
-    /// Every iteration that the journal knows: namespace, experiment, iteration, whether it stopped.
+    /// What the journal says of an iteration; `None` if it does not know it.
     #[must_use]
-    pub fn iterations(&self) -> Vec<(String, String, i64, bool)> {
-        let tally = lock(&self.tally);
-        let known = tally.iterations();
-        known.map(|it| (it.namespace.to_owned(), it.experiment_id.to_owned(), it.iteration, it.stopped)).collect()
+    pub fn state(&self, namespace: &str, experiment_id: &str, iteration: i64) -> Option<IterationState> {
+        lock(&self.tally).state(namespace, experiment_id, iteration)
     }
 
     fn apply(&self, position: u64, frame: &JournalFrame) -> Result<Applied, FoldError> {

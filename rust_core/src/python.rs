@@ -20,6 +20,7 @@ use crate::journal::{PendingFrame, Take};
 use crate::memory::Memory;
 use crate::proto::storage::v1::{Arm, Control, JournalFrame};
 use crate::proto::v1;
+use crate::reassigned as reassignments;
 use crate::snapshot::Snapshot;
 use crate::snapshot::allocation as allocations;
 use crate::snapshot::canonical::canonical;
@@ -67,6 +68,14 @@ fn admit<'py>(py: Python<'py>, definition: &[u8]) -> PyResult<(Bound<'py, PyByte
 fn allocation<'py>(py: Python<'py>, definition: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let definition = v1::Experiment::decode(definition).map_err(value_error)?;
     Ok(PyBytes::new(py, &allocations::allocation(&definition).encode_to_vec()))
+}
+
+/// Percent of the enrolled that `after` gives another variant than `before`, of `entities` made-up ids.
+#[pyfunction]
+fn reassigned(py: Python<'_>, before: &[u8], after: &[u8], entities: u32) -> PyResult<Option<f64>> {
+    let before = v1::Experiment::decode(before).map_err(value_error)?;
+    let after = v1::Experiment::decode(after).map_err(value_error)?;
+    py.detach(|| reassignments::reassigned(before, after, entities)).map_err(invalid_definition)
 }
 
 /// One group commit on its way to the disk.
@@ -270,8 +279,15 @@ impl Core {
         PyBytes::new(py, &py.detach(|| self.memory.journal().encode_to_vec()))
     }
 
-    fn iterations(&self) -> Vec<(String, String, i64, bool)> {
-        self.memory.iterations()
+    fn iteration(
+        &self,
+        py: Python<'_>,
+        namespace: &str,
+        experiment_id: &str,
+        iteration: i64,
+    ) -> Option<(bool, bool, bool, i64)> {
+        let found = py.detach(|| self.memory.state(namespace, experiment_id, iteration))?;
+        Some((found.stopped, found.closed, found.paused, found.epoch))
     }
 }
 
@@ -355,6 +371,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("InvalidDefinitionError", module.py().get_type::<InvalidDefinitionError>())?;
     module.add_function(wrap_pyfunction!(admit, module)?)?;
     module.add_function(wrap_pyfunction!(allocation, module)?)?;
+    module.add_function(wrap_pyfunction!(reassigned, module)?)?;
     module.add("CHECKPOINT_PARTS", PARTS)?;
     module.add_function(wrap_pyfunction!(forgotten, module)?)?;
     module.add_class::<Exporter>()?;

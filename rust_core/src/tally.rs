@@ -35,7 +35,7 @@ mod waiting;
 pub use checkpoint::{CheckpointError, Found, PARTS, Part};
 pub use error::FoldError;
 pub use key::{Key, Purpose, Scope};
-pub use read::IterationRef;
+pub use read::IterationState;
 pub use requests::First;
 
 use crate::proto::storage::v1::JournalFrame;

@@ -12,6 +12,7 @@ __all__ = [
     "admit",
     "allocation",
     "forgotten",
+    "reassigned",
 ]
 
 CHECKPOINT_PARTS: int
@@ -38,6 +39,16 @@ def allocation(definition: bytes) -> bytes:
     """Encoded `Allocation` with which an iteration of a checked definition begins.
 
     Raises:
+        ValueError: The bytes are no Experiment.
+    """
+
+def reassigned(before: bytes, after: bytes, entities: int) -> float | None:
+    """Percent of the entities enrolled under one encoded `Experiment` that get another variant under another one.
+
+    Counted over the ids `0` to `entities - 1`, with both running and their ramps over. None: nobody is enrolled.
+
+    Raises:
+        InvalidDefinitionError: Fields of either break their rules.
         ValueError: The bytes are no Experiment.
     """
 
@@ -183,8 +194,8 @@ class Core:
     def rejected_items(self) -> int:
         """Items of Record that were refused since the start."""
 
-    def iterations(self) -> list[tuple[str, str, int, bool]]:
-        """Every iteration in the journal: namespace, experiment, iteration, whether it was stopped."""
+    def iteration(self, namespace: str, experiment_id: str, iteration: int) -> tuple[bool, bool, bool, int] | None:
+        """What the journal says of an iteration: stopped, closed, paused, highest epoch. None: not started."""
 
 def forgotten(body: bytes) -> list[tuple[str, int]]:
     """Entities that the frame says to forget: namespace and key.

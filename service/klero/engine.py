@@ -25,17 +25,24 @@ if TYPE_CHECKING:
 
 # Longest wait for something to write; then the writer looks whether the queue was closed.
 _TAKE_TIMEOUT_MS = 1000
+_REASSIGNED_ENTITIES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class IterationState:
-    """An iteration that the journal knows."""
+    """What the journal has been told of an iteration that it knows."""
 
-    namespace: str
-    experiment_id: str
-    iteration: int
     stopped: bool
-    """Whether its end is in the journal."""
+    """Whether its end is there."""
+
+    closed: bool
+    """Whether it stopped and every window has closed."""
+
+    paused: bool
+    """Whether a pause has begun and not ended."""
+
+    epoch: int
+    """The highest epoch. 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,23 @@ def admit(definition: Experiment) -> tuple[Experiment, list[DefinitionWarning]]:
 def allocation(definition: Experiment) -> Allocation:
     """Weights and traffic with which an iteration of a checked definition begins."""
     return Allocation.FromString(_core.allocation(definition.SerializeToString()))
+
+
+def reassigned(before: Experiment, after: Experiment) -> float:
+    """Percent of the entities enrolled under `before` that would get another variant under `after`.
+
+    Both are checked definitions, taken as running with their ramps over. Counted over 100,000 made-up entities;
+    with `n` of them enrolled the standard error is at most 50 / sqrt(n): 0.16 at full traffic, 1.6 at 1 percent.
+    0 if nobody is enrolled under `before`. Takes about as long as 200,000 decisions.
+
+    Raises:
+        InvalidFieldError: One of the two cannot be served; names all fields that break their rules.
+    """
+    try:
+        percent = _core.reassigned(before.SerializeToString(), after.SerializeToString(), _REASSIGNED_ENTITIES)
+    except _core.InvalidDefinitionError as error:
+        raise _invalid(error) from error
+    return 0.0 if percent is None else percent
 
 
 def forgotten(position: int, body: bytes) -> list[Forgotten]:
@@ -301,9 +325,10 @@ class Engine:
         """Items of Record that were refused since the start."""
         return self._core.rejected_items
 
-    def iterations(self) -> list[IterationState]:
-        """Every iteration that the journal knows."""
-        return [IterationState(*state) for state in self._core.iterations()]
+    def iteration(self, namespace: str, experiment_id: str, iteration: int) -> IterationState | None:
+        """What the journal has been told of an iteration; None if it does not know it."""
+        state = self._core.iteration(namespace, experiment_id, iteration)
+        return None if state is None else IterationState(*state)
 
 
 class Exporter:

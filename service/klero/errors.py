@@ -169,13 +169,17 @@ class FieldImmutableError(KleroError):
     def __init__(self, *, namespace: str, id: str, status: str, fields: list[str]) -> None:  # noqa: A002  # as in the metadata
         """Name every one of `fields` of the experiment in the message."""
         why = "what was measured rests on it; another way to measure is another experiment"
-        super().__init__(
-            field=", ".join(fields), resource_type="experiment", id=id, status=status, why=why
-        )
+        super().__init__(field=", ".join(fields), resource_type="experiment", id=id, status=status, why=why)
         self.metadata = {
-            "namespace": namespace, "resource_type": "experiment", "id": id, "field": ",".join(fields), "status": status
+            "namespace": namespace,
+            "resource_type": "experiment",
+            "id": id,
+            "field": ",".join(fields),
+            "status": status,
         }
-        self._violations = tuple(FieldViolation(field, f"cannot change any more, the experiment is {status}: {why}") for field in fields)
+        self._violations = tuple(
+            FieldViolation(field, f"cannot change any more, the experiment is {status}: {why}") for field in fields
+        )
 
     @property
     def violations(self) -> tuple[FieldViolation, ...]:

@@ -214,3 +214,17 @@ def test_a_single_secondary_metric_needs_no_correction() -> None:
     found = judge(experiment, tally({(1, "c"): sample, (1, "t"): sample}), options=OPTIONS)
 
     assert not any(comparison.result.HasField("adjusted_p_value") for comparison in found.comparisons)
+
+
+def test_weights_are_those_that_the_journal_was_told_of() -> None:
+    """Results of an earlier iteration must not be tested against the weights of a later one."""
+    experiment = definition("t")
+    experiment.allocation.epoch = 1
+    experiment.allocation.weights.update({"c": 50.0, "t": 50.0})
+    told = visits({"c": (400, 4_000), "t": (100, 1_000)})
+    unequal = judge(experiment, told, options=OPTIONS)
+    told.epochs.add(epoch=1, weights={"c": 80.0, "t": 20.0})
+    as_told = judge(experiment, told, options=OPTIONS)
+
+    states = [{check.name: check.state for check in each.health}["sample_ratio"] for each in (unequal, as_told)]
+    assert [HealthState.HEALTH_STATE_FAILED, HealthState.HEALTH_STATE_OK] == states

@@ -245,10 +245,11 @@ def simulate(data_dir: Path, seed: int) -> Written:
     server, world = Server(data_dir), _World.of(seed)
     started = started_experiment()
     ended = lifecycle.stop(started, ship_variant_id="", now=_time(STOP_MS))
-    opening, closing = lifecycle.controls(ended)
+    opening, epoch, closing = lifecycle.lacking(ended, None)
     started.allocation.epoch = len(EPOCHS_MS)
     server.engine.load(Snapshot(experiments=[started]))
     server.control(opening)
+    server.control(epoch)
     changes = [*_changes(), (STOP_MS, closing)]
     sent: list[RecordRequest] = []
     for batch in _batches(world):

@@ -25,7 +25,7 @@ def running(data_dir: Path) -> Server:
     """With the simulated experiment, nobody in it."""
     server, started = Server(data_dir), started_experiment()
     server.engine.load(Snapshot(experiments=[started]))
-    (opening,) = lifecycle.controls(started)
+    opening, *_ = lifecycle.lacking(started, None)
     server.control(opening)
     return server
 

@@ -5,6 +5,7 @@
 mod attributes;
 mod metrics;
 mod numbers;
+mod schedule;
 mod values;
 mod variants;
 
@@ -77,6 +78,9 @@ pub fn violations(definition: &Experiment) -> Vec<Violation> {
         config(&mut report, settings);
     }
     plan(&mut report, definition);
+    if let Some(of) = &definition.schedule {
+        schedule::check(&mut report, of);
+    }
     report.violations.extend(super::unserved::unserved(definition));
     report.violations
 }

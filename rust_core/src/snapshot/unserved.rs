@@ -17,12 +17,10 @@ const EXPERIMENT: Table<Experiment> = &[
     ("targeting", |e| !e.targeting.is_empty()),
     ("prerequisites", |e| !e.prerequisites.is_empty()),
     ("layerId", |e| !e.layer_id.is_empty()),
-    ("schedule", |e| e.schedule.is_some()),
     ("policy", |e| e.policy.is_some()),
 ];
 
 const CONFIG: Table<ExperimentConfig> = &[
-    ("config.duration", |c| c.duration.is_some()),
     ("config.maxSampleSize", |c| c.max_sample_size != 0),
     ("config.autoStop", |c| c.auto_stop),
     ("config.stopOnSignificance", |c| c.stop_on_significance),

@@ -70,13 +70,11 @@ impl Tally {
         let frame_ms = self.ledger.time_ms;
         match action {
             Action::Epoch(epoch) => {
-                if iteration.epochs.iter().all(|known| known.number != epoch.number) {
-                    let (number, weights) = (epoch.number, epoch.weights.clone());
-                    iteration.epochs.push(Epoch { number, opened_ms: control.time_ms, weights });
-                }
+                let (number, weights) = (epoch.number, epoch.weights.clone());
+                iteration.open(Epoch { number, opened_ms: control.time_ms, weights });
             }
             Action::Paused(_) => {
-                if iteration.pauses.iter().all(|(_, end)| end.is_some()) {
+                if !iteration.paused() {
                     iteration.pauses.push((frame_ms, None));
                 }
             }

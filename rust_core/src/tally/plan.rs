@@ -47,7 +47,7 @@ pub(super) struct Iteration {
     /// In the order in which the journal named them; rows refer to them by index.
     pub(super) arms: Vec<ArmKey>,
     arm_index: BTreeMap<ArmKey, u32>,
-    /// Epochs that the journal was told of, the first one left out.
+    /// Epochs that the journal was told of, by number. Journals of earlier versions lack the first one.
     pub(super) epochs: Vec<Epoch>,
     /// Begin and, once it is over, end of each pause.
     pub(super) pauses: Vec<(i64, Option<i64>)>,
@@ -72,6 +72,20 @@ impl Iteration {
             arms.push(key);
             next
         })
+    }
+
+    /// Remembers an epoch, unless it is known; it may come later than exposures of it, and than later
+    /// epochs.
+    pub(super) fn open(&mut self, epoch: Epoch) {
+        let at = self.epochs.partition_point(|known| known.number < epoch.number);
+        if self.epochs.get(at).is_none_or(|known| known.number != epoch.number) {
+            self.epochs.insert(at, epoch);
+        }
+    }
+
+    /// Whether nobody new is enrolled for now.
+    pub(super) fn paused(&self) -> bool {
+        self.pauses.last().is_some_and(|(_, end)| end.is_none())
     }
 
     pub(super) fn reads(&self, event: u32) -> bool {

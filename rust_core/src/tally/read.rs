@@ -17,17 +17,17 @@ use crate::proto::storage::v1::{
 use crate::proto::v1;
 use crate::sketch::ACCURACY;
 
-/// An iteration that the journal has started.
+/// What the controls in the journal have said of an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IterationRef<'a> {
-    /// Of the experiment.
-    pub namespace: &'a str,
-    /// The experiment.
-    pub experiment_id: &'a str,
-    /// `Experiment.iteration`.
-    pub iteration: i64,
-    /// Whether its end is in the journal as well.
+pub struct IterationState {
+    /// Whether its end is there.
     pub stopped: bool,
+    /// Whether it stopped and every window has closed.
+    pub closed: bool,
+    /// Whether a pause has begun and not ended.
+    pub paused: bool,
+    /// The highest epoch; 0 if none was told.
+    pub epoch: i64,
 }
 
 /// Entities and cells of one arm.
@@ -75,13 +75,16 @@ impl Tally {
         key.scope(Purpose::Entity, &[namespace]).hash(entity_id.as_bytes())
     }
 
-    /// All iterations, in the order of their starts.
-    pub fn iterations(&self) -> impl Iterator<Item = IterationRef<'_>> {
-        self.plans.iterations.iter().map(|iteration| IterationRef {
-            namespace: &iteration.namespace,
-            experiment_id: &iteration.experiment_id,
-            iteration: iteration.number,
+    /// What was said of an iteration; `None` if the journal has no start of it.
+    #[must_use]
+    pub fn state(&self, namespace: &str, experiment_id: &str, number: i64) -> Option<IterationState> {
+        let (index, iteration) = self.plans.find(namespace, experiment_id, number)?;
+        let mut shards = self.shards.iter().filter_map(|shard| shard.members(index));
+        Some(IterationState {
             stopped: iteration.stopped,
+            closed: iteration.stopped && shards.all(|members| members.open_until_ms(iteration).is_none()),
+            paused: iteration.paused(),
+            epoch: iteration.epochs.last().map_or(0, |epoch| epoch.number),
         })
     }
 

@@ -1,10 +1,12 @@
 //! Histories of a journal by chance: exposures, outcomes and stops of three experiments.
 
+use klero_core::proto::storage::v1::Epoch;
+use klero_core::proto::storage::v1::control::Action;
 use klero_core::proto::storage::v1::journal_entry::Kind;
 use klero_core::proto::v1::DecisionReason;
 use proptest::prelude::*;
 
-use crate::frames::{Exposed, Happened, arm, batch, exposed, happened, stopped};
+use crate::frames::{Exposed, Happened, arm, batch, control, exposed, happened, stopped};
 
 pub(crate) const EXPERIMENTS: [(&str, &str); 3] = [("one", "user"), ("two", "user"), ("run", "run")];
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub(crate) enum Step {
     Expose(Exposed),
     Happen(Happened),
     Stop(&'static str),
+    /// Number and the control's percent.
+    Epoch(&'static str, i64, f64),
 }
 
 fn entity() -> impl Strategy<Value = String> {
@@ -66,7 +70,9 @@ fn identified() -> impl Strategy<Value = Step> {
 
 fn step() -> impl Strategy<Value = Step> {
     let stop = prop::sample::select(&EXPERIMENTS[..]).prop_map(|(experiment, _)| Step::Stop(experiment));
-    prop_oneof![100 => exposure(), 180 => outcome(), 40 => identified(), 1 => stop]
+    let epoch = (prop::sample::select(&EXPERIMENTS[..]), 1..4i64, 0..100u8)
+        .prop_map(|((experiment, _), number, percent)| Step::Epoch(experiment, number, f64::from(percent)));
+    prop_oneof![100 => exposure(), 180 => outcome(), 40 => identified(), 1 => stop, 4 => epoch]
 }
 
 /// The fewest batches that keep the order: a batch has its exposures before its outcomes.
@@ -92,6 +98,11 @@ pub(crate) fn kinds(time_ms: i64, steps: &[Step]) -> Vec<Kind> {
             Step::Happen(happened) => outcomes.push(happened.clone()),
             Step::Stop(experiment) => {
                 flush(&mut exposures, &mut outcomes, Some(Kind::Control(stopped(experiment))));
+            }
+            Step::Epoch(experiment, number, percent) => {
+                let weights = [("a".to_owned(), *percent), ("b".to_owned(), 100.0 - percent)].into();
+                let epoch = Action::Epoch(Epoch { number: *number, weights });
+                flush(&mut exposures, &mut outcomes, Some(Kind::Control(control(experiment, epoch))));
             }
         }
     }

@@ -63,6 +63,8 @@ struct Model {
     /// By entity and event id: event, value, time.
     identities: BTreeMap<(String, String), (String, f64, i64)>,
     stopped: Vec<String>,
+    /// By experiment and number: the control's percent.
+    epochs: BTreeMap<(String, i64), f64>,
     counts: BTreeMap<(String, &'static str), i64>,
 }
 
@@ -76,6 +78,9 @@ impl Model {
             Step::Expose(exposed) => self.expose(exposed),
             Step::Happen(happened) => self.happen(happened),
             Step::Stop(experiment) => self.stopped.push((*experiment).to_owned()),
+            Step::Epoch(experiment, number, percent) => {
+                self.epochs.entry(((*experiment).to_owned(), *number)).or_insert(*percent);
+            }
         }
     }
 
@@ -227,6 +232,9 @@ impl Model {
         ] {
             assert_eq!(of(what), found, "{what} of {experiment}");
         }
+        let epochs: Vec<_> =
+            self.epochs.iter().filter(|((of, _), _)| of == experiment).map(|((_, number), a)| (*number, *a)).collect();
+        assert_eq!(epochs, tally.epochs.iter().map(|of| (of.epoch, of.weights["a"])).collect::<Vec<_>>());
         let due = |metric: &Metric, member: &Member| metric.window_ms > 0 && !member.settled(metric, self.time_ms);
         let open = members.iter().any(|member| METRICS.iter().any(|metric| due(metric, member)));
         let stopped = self.stopped.iter().any(|stopped| stopped == experiment);

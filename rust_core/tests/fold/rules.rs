@@ -147,9 +147,8 @@ fn a_repeated_control_changes_nothing() {
     for control in [started("exp", "user"), stopped("exp"), stopped("exp"), started("exp", "user")] {
         journal.put(vec![Kind::Control(control)]);
     }
-    let found: Vec<_> = journal.tally.iterations().map(|found| (found.experiment_id, found.stopped)).collect();
 
-    assert_eq!(vec![("exp", true)], found);
+    assert!(journal.tally.state("default", "exp", 1).unwrap().stopped);
     assert_eq!(1, journal.iteration("exp").arms[0].enrolled);
 }
 

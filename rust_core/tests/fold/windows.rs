@@ -1,5 +1,7 @@
 //! When entities settle, and what closes their windows.
 
+use std::collections::BTreeMap;
+
 use klero_core::proto::storage::v1::control::Action;
 use klero_core::proto::storage::v1::journal_entry::Kind;
 use klero_core::proto::storage::v1::{Epoch, IterationTally, Paused, Resumed, Stopped};
@@ -169,15 +171,46 @@ fn windows_that_overlap_a_pause_are_left_out() {
 #[test]
 fn epochs_are_remembered_once() {
     let mut journal = journal();
-    let weights = [("a".to_owned(), 80.0), ("b".to_owned(), 20.0)].into();
-    let epoch = action(Action::Epoch(Epoch { number: 2, weights }));
-    journal.put(vec![epoch.clone(), epoch]);
+    expose(&mut journal, START_MS, &["before"]);
+    let epoch = |number, a| {
+        let weights = [("a".to_owned(), a), ("b".to_owned(), 100.0 - a)].into();
+        action(Action::Epoch(Epoch { number, weights }))
+    };
+    // A journal of an earlier version is told of the first epoch after the second.
+    journal.put(vec![epoch(2, 80.0), epoch(1, 50.0), epoch(2, 10.0), epoch(1, 10.0)]);
     let found = journal.iteration("exp").epochs;
 
     assert_eq!(
-        vec![(2, START_MS, 80.0)],
+        vec![(1, START_MS, 50.0), (2, START_MS, 80.0)],
         found.iter().map(|of| (of.epoch, of.opened_ms, of.weights["a"])).collect::<Vec<_>>()
     );
+}
+
+/// What the catalog has and the journal lacks is told at the next start, and nothing twice.
+#[test]
+fn the_state_is_what_controls_have_said() {
+    let mut journal = journal();
+    let mut state = |time_ms: i64, kind: Option<Action>| {
+        journal.put_at(time_ms, kind.map(action).into_iter().collect());
+        let found = journal.tally.state("default", "exp", 1).unwrap();
+        (found.stopped, found.closed, found.paused, found.epoch)
+    };
+    let epoch = |number| Some(Action::Epoch(Epoch { number, weights: BTreeMap::new() }));
+
+    assert_eq!((false, false, false, 0), state(START_MS, None));
+    assert_eq!((false, false, false, 1), state(START_MS, epoch(1)));
+    assert_eq!((false, false, true, 1), state(START_MS, Some(Action::Paused(Paused {}))));
+    assert_eq!((false, false, true, 3), state(START_MS, epoch(3)));
+    assert_eq!((false, false, true, 3), state(START_MS, epoch(2)));
+    assert_eq!((false, false, false, 3), state(START_MS, Some(Action::Resumed(Resumed {}))));
+    expose(&mut journal, START_MS, &["open"]);
+    let stop = action(Action::Stopped(Stopped { immediate: false }));
+    journal.put_at(START_MS, vec![stop]);
+    let closed = |journal: &Journal| journal.tally.state("default", "exp", 1).map(|of| (of.stopped, of.closed));
+    assert_eq!(Some((true, false)), closed(&journal));
+    journal.put_at(START_MS + LONGEST_MS, vec![]);
+    assert_eq!(Some((true, true)), closed(&journal));
+    assert_eq!(None, journal.tally.state("default", "exp", 2));
 }
 
 /// Results by an attribute that was fixed before the treatment.

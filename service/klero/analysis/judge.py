@@ -137,10 +137,11 @@ def _analysis(
 
 def _weights(definition: Experiment, tally: IterationTally) -> dict[int, Mapping[str, float]]:
     """Percent by epoch and variant id, as far as it is known."""
-    weights: dict[int, Mapping[str, float]] = {epoch.epoch: dict(epoch.weights) for epoch in tally.epochs}
+    weights: dict[int, Mapping[str, float]] = {}
+    # Of an iteration that the journal of an earlier version began, only the allocation in force is known.
     if definition.HasField("allocation"):
         weights[definition.allocation.epoch] = dict(definition.allocation.weights)
-    return weights
+    return weights | {epoch.epoch: dict(epoch.weights) for epoch in tally.epochs}
 
 
 def _epochs(

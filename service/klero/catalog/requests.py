@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from klero.errors import RequestIdReusedError
 
@@ -34,8 +34,8 @@ class Remembered:
     """Differs for requests that ask for something else."""
 
     now_ms: int
-    answer: Callable[[Message], bytes]
-    """The encoded response, from what is stored in the end."""
+    answer: Callable[[Any], bytes]
+    """The encoded response, from what is stored in the end: a message, or None where nothing is left."""
 
     def answer_in(self, database: sqlite3.Connection) -> bytes | None:
         """The answer that it got before; None if there was none.
@@ -53,7 +53,7 @@ class Remembered:
             raise RequestIdReusedError(request_id=self.request_id)
         return bytes(row[1])
 
-    def store_in(self, database: sqlite3.Connection, stored: Message) -> None:
+    def store_in(self, database: sqlite3.Connection, stored: Message | None) -> None:
         """Keep the answer, and drop those that are too old.
 
         Raises:

@@ -124,9 +124,7 @@ class SqliteCatalog:
                 for statement in filter(str.strip, _MIGRATIONS[added].split(";")):
                     self._database.execute(statement)
                 if added == 1:
-                    self._database.execute(
-                        "INSERT INTO head VALUES (1, 1, 0, ?)", (secrets.token_bytes(SECRET_BYTES),)
-                    )
+                    self._database.execute("INSERT INTO head VALUES (1, 1, 0, ?)", (secrets.token_bytes(SECRET_BYTES),))
             self._database.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
@@ -195,9 +193,7 @@ class SqliteCatalog:
         with self._transaction():
             self._remember(request, stored)
 
-    def page(
-        self, namespace: str, *, after: str, size: int, wanted: Callable[[Experiment], bool]
-    ) -> list[Experiment]:
+    def page(self, namespace: str, *, after: str, size: int, wanted: Callable[[Experiment], bool]) -> list[Experiment]:
         """Return up to `size` definitions with ids above `after` that are `wanted`, by id."""
         found: list[Experiment] = []
         with self._reading():
@@ -211,9 +207,7 @@ class SqliteCatalog:
                     break
         return found
 
-    def create(
-        self, experiment: Experiment, audit: AuditEntry, *, remember: Remembered | None = None
-    ) -> Experiment:
+    def create(self, experiment: Experiment, audit: AuditEntry, *, remember: Remembered | None = None) -> Experiment:
         """Store a new definition and return it with etag and revision.
 
         Args:
@@ -290,7 +284,7 @@ class SqliteCatalog:
             ).rowcount
             if removed != 1:
                 raise CatalogContendedError(attempts=1)
-            self._remember(remember, experiment)
+            self._remember(remember, None)
         return revision
 
     def note(self, audit: AuditEntry) -> int:
@@ -334,7 +328,7 @@ class SqliteCatalog:
                     break
         return found
 
-    def _remember(self, request: Remembered | None, stored: Message) -> None:
+    def _remember(self, request: Remembered | None, stored: Message | None) -> None:
         if request is not None:
             request.store_in(self._database, stored)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from klero.lifecycle.statuses import changed_copy
-from klero.v1.experiment_pb2 import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from klero.v1.experiment_pb2 import Variant
+    from klero.v1.experiment_pb2 import Experiment, Variant
 
 
 def deciding_changes(before: Experiment, after: Experiment) -> Iterator[tuple[list[str], Experiment]]:

@@ -122,7 +122,7 @@ def _problem(path: str) -> str:
         return "must be the only path"
     if path in _IDENTITY:
         return "says which experiment is meant and cannot change"
-    if path in _SET_BY_SERVER or path.split(".")[0] in OUTPUT_ONLY:
+    if path in _SET_BY_SERVER or path.split(".", maxsplit=1)[0] in OUTPUT_ONLY:
         return "is set by the server alone"
     descriptor: Descriptor | None = Experiment.DESCRIPTOR
     for part in path.split("."):

@@ -20,12 +20,11 @@ from klero.lifecycle.statuses import (
     require,
 )
 from klero.lifecycle.timetable import ends_at_ms
-from klero.v1.experiment_pb2 import Experiment
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from klero.v1.experiment_pb2 import Allocation
+    from klero.v1.experiment_pb2 import Allocation, Experiment
 
 OUTPUT_ONLY = (
     "status",

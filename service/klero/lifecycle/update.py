@@ -109,7 +109,9 @@ def _fixed_metrics(before: MeasurementPlan, after: MeasurementPlan) -> Iterator[
         for name, path in _MEASURED.items():
             if getattr(old, name) != getattr(metric, name):
                 yield f"metrics[{index}].{path}"
-        if [before.covariates[each] for each in old.covariates] != [after.covariates[each] for each in metric.covariates]:
+        if [before.covariates[each] for each in old.covariates] != [
+            after.covariates[each] for each in metric.covariates
+        ]:
             yield f"metrics[{index}].covariates"
 
 

@@ -232,8 +232,8 @@ class Changes:
         raise CatalogContendedError(attempts=_ATTEMPTS)
 
     async def _publish(self, after: Experiment) -> None:
-        for control in self._lacking(after):
-            await self._waiting.answer(self._engine.control(control))
+        tickets = [self._engine.control(control) for control in self._lacking(after)]
+        await asyncio.gather(*(self._waiting.answer(ticket) for ticket in tickets))
         await self._on_disk(self._catalog.mark_told, after.revision, after.revision)
         self._put_in_force(await self._on_disk(self._catalog.snapshot))
 

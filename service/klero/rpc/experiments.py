@@ -43,7 +43,9 @@ class ExperimentServicer:
             "DeleteExperiment": self.delete,
         }
 
-    async def create(self, request: pb.CreateExperimentRequest, _context: object) -> pb.CreateExperimentResponse:
+    async def create(
+        self, request: pb.CreateExperimentRequest, _context: object
+    ) -> pb.CreateExperimentResponse | bytes:
         """Store a draft."""
         definition, warnings = core.admit(request.experiment)
         now_ms = self._clock()
@@ -58,9 +60,7 @@ class ExperimentServicer:
         def answer(stored: Experiment) -> pb.CreateExperimentResponse:
             return pb.CreateExperimentResponse(experiment=stored, warnings=warnings)
 
-        return await answered_once(
-            request, self._changes, make, answer, namespace=draft.namespace, now_ms=now_ms
-        )
+        return await answered_once(request, self._changes, make, answer, now_ms=now_ms)
 
     async def get(self, request: pb.GetExperimentRequest, _context: object) -> pb.GetExperimentResponse:
         """Read a definition."""
@@ -76,7 +76,9 @@ class ExperimentServicer:
         more = page_token(request, found[size - 1].id) if len(found) > size else ""
         return pb.ListExperimentsResponse(experiments=found[:size], next_page_token=more)
 
-    async def update(self, request: pb.UpdateExperimentRequest, _context: object) -> pb.UpdateExperimentResponse:
+    async def update(
+        self, request: pb.UpdateExperimentRequest, _context: object
+    ) -> pb.UpdateExperimentResponse | bytes:
         """Change a definition."""
         now_ms, namespace = self._clock(), namespace_of(request.experiment)
         updating = Updating(request, now=timestamp(now_ms))
@@ -87,11 +89,11 @@ class ExperimentServicer:
             cause = Cause("UpdateExperiment", request.reason, remember=remember)
             return await self._changes.change(namespace, request.experiment.id, updating.step, cause)
 
-        return await answered_once(
-            request, self._changes, make, updating.answer, namespace=namespace, now_ms=now_ms
-        )
+        return await answered_once(request, self._changes, make, updating.answer, now_ms=now_ms)
 
-    async def delete(self, request: pb.DeleteExperimentRequest, _context: object) -> pb.DeleteExperimentResponse:
+    async def delete(
+        self, request: pb.DeleteExperimentRequest, _context: object
+    ) -> pb.DeleteExperimentResponse | bytes:
         """Remove a draft."""
         namespace = namespace_of(request)
 
@@ -111,7 +113,6 @@ class ExperimentServicer:
             self._changes,
             make,
             lambda _: pb.DeleteExperimentResponse(),
-            namespace=namespace,
             now_ms=self._clock(),
         )
 

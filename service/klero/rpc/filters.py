@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from klero.definition.words import enum_number, enum_words
 from klero.errors import FieldViolation, InvalidFieldError
-from klero.v1.experiment_pb2 import Experiment, ExperimentStatus
+from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, ExperimentType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Condition: TypeAlias = Callable[[Experiment], bool]
 
 _TEXTS = ("owner", "layer_id", "entity_type")
-_ENUMS = ("status", "type")
+_ENUMS = {"status": ExperimentStatus.DESCRIPTOR, "type": ExperimentType.DESCRIPTOR}
 _FIELDS = (*_ENUMS, *_TEXTS, "labels.<key>")
 _LABEL = "labels."
 _NAME = re.compile(r"[A-Za-z0-9_.\-]+")
@@ -33,7 +33,8 @@ def conditions(text: str) -> Condition:
     if not text.strip():
         return lambda experiment: experiment.status != ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED
     if len(text) > _MAX_CHARS:
-        raise _invalid(f"has {len(text)} characters; at most {_MAX_CHARS} are allowed")
+        msg = f"has {len(text)} characters; at most {_MAX_CHARS} are allowed"
+        raise FilterError(msg)
     all_of_them = [_condition(*term) for term in _terms(text)]
     return lambda experiment: all(holds(experiment) for holds in all_of_them)
 
@@ -72,21 +73,27 @@ def _condition(name: str, value: str) -> Condition:
     if field in _TEXTS:
         return lambda experiment: getattr(experiment, field) == value
     if field in _ENUMS:
-        enum = Experiment.DESCRIPTOR.fields_by_name[field].enum_type
+        enum = _ENUMS[field]
         number = enum_number(enum, value)
         if number is None:
-            raise _invalid(f"{field} `{value}` must be one of {', '.join(enum_words(enum))}")
+            msg = f"{field} `{value}` must be one of {', '.join(enum_words(enum))}"
+            raise FilterError(msg)
         return lambda experiment: getattr(experiment, field) == number
     near = difflib.get_close_matches(field, _FIELDS, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(_FIELDS)}"
-    raise _invalid(f"has no field `{name}`: {hint}")
+    msg = f"has no field `{name}`: {hint}"
+    raise FilterError(msg)
 
 
-def _unexpected(text: str, rest: str, expected: str) -> InvalidFieldError:
+class FilterError(InvalidFieldError):
+    """The text is no filter that is served."""
+
+    def __init__(self, description: str) -> None:
+        """Say what is wrong with `filter`."""
+        super().__init__((FieldViolation("filter", description),))
+
+
+def _unexpected(text: str, rest: str, expected: str) -> FilterError:
     place = len(text) - len(rest) + 1
-    found = f"`{rest.split()[0]}`" if rest else "the end"
-    return _invalid(f"character {place}: {found}, expected {expected}")
-
-
-def _invalid(description: str) -> InvalidFieldError:
-    return InvalidFieldError((FieldViolation("filter", description),))
+    found = f"`{rest.split(maxsplit=1)[0]}`" if rest else "the end"
+    return FilterError(f"character {place}: {found}, expected {expected}")

@@ -6,7 +6,6 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from klero.catalog.requests import Remembered, RepeatedRequestError
@@ -15,16 +14,24 @@ from klero.errors import FieldViolation, InvalidFieldError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from google.protobuf.message import Message
+
     from klero.rpc.changes import Changes
 
 DEFAULT_NAMESPACE = "default"
+# What else a request may bring that names its namespace.
+_RESOURCES = ("experiment", "override")
 
 _Stored = TypeVar("_Stored")
+_Response = TypeVar("_Response", bound="Message")
 
 
-def namespace_of(request: Any) -> str:  # noqa: ANN401  # every request of the service has the field
+def namespace_of(request: Any) -> str:  # noqa: ANN401  # every request of the service has the field, or its resource
     """The namespace that a request is about."""
-    return request.namespace or DEFAULT_NAMESPACE
+    if "namespace" in request.DESCRIPTOR.fields_by_name:
+        return request.namespace or DEFAULT_NAMESPACE
+    resource = next(name for name in _RESOURCES if name in request.DESCRIPTOR.fields_by_name)
+    return getattr(request, resource).namespace or DEFAULT_NAMESPACE
 
 
 def timestamp(time_ms: int) -> Timestamp:
@@ -38,19 +45,17 @@ async def answered_once(
     request: Any,  # noqa: ANN401  # every request that changes something has the fields
     changes: Changes,
     make: Callable[[Remembered | None], Awaitable[_Stored]],
-    answer: Callable[[_Stored], Message],
+    answer: Callable[[_Stored], _Response],
     *,
-    namespace: str,
     now_ms: int,
-) -> Any:  # noqa: ANN401  # the response of the method, or the bytes of the first one
-    """Make a change and answer it; a repeat of a request with an id gets the first answer.
+) -> _Response | bytes:
+    """Make a change and answer it; a repeat of a request with an id gets the bytes of the first answer.
 
     Args:
         request: Has `request_id` and `validate_only`.
         changes: Remembers answers.
         make: Makes the change, and gives what is stored in the end.
         answer: From that, the response.
-        namespace: That the request is about.
         now_ms: Unix milliseconds.
 
     Raises:
@@ -58,13 +63,12 @@ async def answered_once(
         RequestIdReusedError: It was used for another request.
 
     """
-    if not request.request_id:
-        return answer(await make(None))
-    _check_id(request.request_id)
-    if request.validate_only:
+    if request.request_id:
+        _check_id(request.request_id)
+    if not request.request_id or request.validate_only:
         return answer(await make(None))
     remembered = Remembered(
-        namespace=namespace,
+        namespace=namespace_of(request),
         request_id=request.request_id,
         fingerprint=_fingerprint(request),
         now_ms=now_ms,
@@ -73,7 +77,7 @@ async def answered_once(
     while True:
         first = await changes.remembered(remembered)
         if first is not None:
-            return response.FromString(first)
+            return first
         try:
             return answer(await make(remembered))
         except RepeatedRequestError:
@@ -85,9 +89,7 @@ def _check_id(request_id: str) -> None:
     try:
         uuid.UUID(request_id)
     except ValueError as error:
-        raise InvalidFieldError(
-            (FieldViolation("requestId", f"`{request_id}` must be a UUID, or empty"),)
-        ) from error
+        raise InvalidFieldError((FieldViolation("requestId", f"`{request_id}` must be a UUID, or empty"),)) from error
 
 
 def _fingerprint(request: Message) -> bytes:

@@ -77,9 +77,7 @@ class Timetable:
             return step(stored, timestamp(self._clock()))
 
         try:
-            await self._changes.change(
-                experiment.namespace, experiment.id, checked, Cause(action, reason, CONTROLLER)
-            )
+            await self._changes.change(experiment.namespace, experiment.id, checked, Cause(action, reason, CONTROLLER))
         except KleroError as error:
             # Changed meanwhile, or the disk refuses: the next look is at what is in force then.
             log.warning("%s of `%s` failed: %s", action, experiment.id, error)

@@ -39,7 +39,7 @@ class TransitionServicer:
         """Calls by method name."""
         return {action: functools.partial(self._call, action) for action in _TRANSITIONS}
 
-    async def _call(self, action: str, request: Any, _context: object) -> Message:  # noqa: ANN401  # by action
+    async def _call(self, action: str, request: Any, _context: object) -> Message | bytes:  # noqa: ANN401  # by action
         """Move an experiment to another status."""
         step, answer = _TRANSITIONS[action]
         now_ms, namespace = self._clock(), namespace_of(request)
@@ -54,7 +54,7 @@ class TransitionServicer:
             cause = Cause(action, request.reason, remember=remember)
             return await self._changes.change(namespace, request.id, checked, cause)
 
-        return await answered_once(request, self._changes, make, answer, namespace=namespace, now_ms=now_ms)
+        return await answered_once(request, self._changes, make, answer, now_ms=now_ms)
 
 
 def _started(experiment: Experiment) -> Message:

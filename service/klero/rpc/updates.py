@@ -90,7 +90,9 @@ def _treatment_warnings(before: Experiment, after: Experiment) -> Iterator[pb.Wa
             variant.HasField("enabled"),
         ):
             continue
-        message = f"`{variant.id}` gives something else from now on, and its results mix both: stop and start anew instead"
+        message = (
+            f"`{variant.id}` gives something else from now on, and its results mix both: stop and start anew instead"
+        )
         yield pb.Warning(field=path, reason=_TREATMENT, message=message)
 
 

@@ -81,8 +81,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     which field of the request it needs: ``draining with `immediate` ``).
     """
     ERROR_REASON_FIELD_IMMUTABLE: _ErrorReason.ValueType  # 31
-    """FAILED_PRECONDITION: the field cannot change any more. Metadata: `namespace`, `resource_type`,
-    `id`, `field`, `status` (experiments).
+    """FAILED_PRECONDITION: fields cannot change any more; google.rpc.BadRequest lists them. Metadata:
+    `namespace`, `resource_type`, `id`, `field` (paths, comma between), `status` (experiments).
     """
     ERROR_REASON_RESOURCE_IN_USE: _ErrorReason.ValueType  # 32
     """FAILED_PRECONDITION: something that runs refers to the resource. Metadata: `namespace`,
@@ -204,8 +204,8 @@ ERROR_REASON_ILLEGAL_TRANSITION: ErrorReason.ValueType  # 30
 which field of the request it needs: ``draining with `immediate` ``).
 """
 ERROR_REASON_FIELD_IMMUTABLE: ErrorReason.ValueType  # 31
-"""FAILED_PRECONDITION: the field cannot change any more. Metadata: `namespace`, `resource_type`,
-`id`, `field`, `status` (experiments).
+"""FAILED_PRECONDITION: fields cannot change any more; google.rpc.BadRequest lists them. Metadata:
+`namespace`, `resource_type`, `id`, `field` (paths, comma between), `status` (experiments).
 """
 ERROR_REASON_RESOURCE_IN_USE: ErrorReason.ValueType  # 32
 """FAILED_PRECONDITION: something that runs refers to the resource. Metadata: `namespace`,

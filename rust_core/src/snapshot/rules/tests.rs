@@ -1,5 +1,5 @@
 use prost_types::value::Kind;
-use prost_types::{Duration, Struct, Value};
+use prost_types::{Duration, Struct, Timestamp, Value};
 
 use super::*;
 use crate::proto::v1::{Aggregation, Metric, MetricGoal, MetricType, MissingPolicy};
@@ -82,6 +82,14 @@ fn every_rule_names_its_field() {
         ("config.confidenceLevel", |e| config_of(e).confidence_level = Some(1.0)),
         ("config.minSampleSize", |e| config_of(e).min_sample_size = -1),
         ("config.rampUpPeriod", |e| config_of(e).ramp_up_period = Some(Duration { seconds: -1, nanos: 0 })),
+        ("config.duration", |e| config_of(e).duration = Some(Duration { seconds: 0, nanos: 999_999 })),
+        ("config.duration", |e| config_of(e).duration = Some(Duration { seconds: 1, nanos: 1_000_000_000 })),
+        ("schedule.startAt", |e| schedule_of(e).start_at = Some(Timestamp { seconds: 1, nanos: -1 })),
+        ("schedule.endAt", |e| schedule_of(e).end_at = Some(Timestamp { seconds: 253_402_300_800, nanos: 0 })),
+        ("schedule.endAt", |e| {
+            schedule_of(e).start_at = Some(Timestamp { seconds: 5, nanos: 1 });
+            schedule_of(e).end_at = Some(Timestamp { seconds: 5, nanos: 1 });
+        }),
         ("config.autoStop", |e| config_of(e).auto_stop = true),
         ("hashing.salt", |e| {
             e.hashing = Some(crate::proto::v1::Hashing { salt: "a/b".to_owned(), ..Default::default() });
@@ -103,6 +111,17 @@ fn every_rule_names_its_field() {
         break_it(&mut definition);
         assert_eq!(vec![(*field).to_owned()], fields(&definition));
     }
+}
+
+#[test]
+fn a_schedule_may_have_either_end() {
+    let mut definition = valid();
+    config_of(&mut definition).duration = Some(Duration { seconds: 0, nanos: 1_000_000 });
+    schedule_of(&mut definition).end_at = Some(Timestamp { seconds: 5, nanos: 1 });
+    assert_eq!(Vec::<String>::new(), fields(&definition));
+
+    schedule_of(&mut definition).start_at = Some(Timestamp { seconds: 5, nanos: 0 });
+    assert_eq!(Vec::<String>::new(), fields(&definition));
 }
 
 /// A metric of each type and aggregation, with all that it may have.
@@ -267,4 +286,8 @@ fn config_of(definition: &mut Experiment) -> &mut ExperimentConfig {
 
 fn plan_of(definition: &mut Experiment) -> &mut crate::proto::v1::AnalysisPlan {
     definition.analysis_plan.get_or_insert_with(Default::default)
+}
+
+fn schedule_of(definition: &mut Experiment) -> &mut crate::proto::v1::Schedule {
+    definition.schedule.get_or_insert_with(Default::default)
 }

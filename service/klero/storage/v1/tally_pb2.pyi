@@ -96,7 +96,7 @@ class IterationTally(_message.Message):
 
     @_builtins.property
     def epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EpochTally]:
-        """Epochs that the journal was told of, the first one left out."""
+        """Epochs that the journal was told of, by number. Earlier versions did not tell it of the first."""
 
     def __init__(
         self,

@@ -15,8 +15,7 @@ from klero.engine import IterationState
 from klero.errors import CatalogUnavailableError, KleroError
 from klero.rpc.changes import Changes
 from klero.rpc.decisions import Waiting
-from klero.rpc.draining import Draining
-from klero.storage.v1.tally_pb2 import IterationTally
+from klero.rpc.timetable import Timetable
 from klero.v1.events_pb2 import AuditEntry
 from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, Metric, Variant
 
@@ -56,10 +55,10 @@ class FakeEngine:
         self.closed = False
         self.looks = 0
 
-    def tally(self, _namespace: str, _experiment_id: str, _iteration: int) -> IterationTally:
+    def iteration(self, _namespace: str, _experiment_id: str, _iteration: int) -> IterationState:
         """Count the look."""
         self.looks += 1
-        return IterationTally(stopped=True, closed=self.closed)
+        return IterationState(stopped=True, closed=self.closed, paused=False, epoch=1)
 
 
 class FakeChanges:
@@ -68,7 +67,7 @@ class FakeChanges:
     def __init__(self, stored: Experiment) -> None:
         """Store it, in force as it is."""
         self.stored = stored
-        self.draining = [stored] if stored.status == lifecycle.DRAINING else []
+        self.timed = [stored] if stored.status == lifecycle.DRAINING else []
         self.causes: list[Cause] = []
         self.failures: list[KleroError] = []
 
@@ -79,14 +78,14 @@ class FakeChanges:
         if self.failures:
             raise self.failures.pop()
         self.stored = step(self.stored)
-        self.draining = []
+        self.timed = []
         self.causes.append(cause)
         return self.stored
 
 
 async def run(changes: FakeChanges, engine: FakeEngine, *, close_windows: bool = True) -> None:
     """Look for some rounds, in the middle of which the windows close."""
-    task = Draining(cast("Changes", changes), cast("Engine", engine), clock=lambda: NOW_MS, interval_s=0.001)
+    task = Timetable(cast("Changes", changes), cast("Engine", engine), clock=lambda: NOW_MS, interval_s=0.001)
     task.start()
     await asyncio.sleep(0.02)
     engine.closed = close_windows
@@ -153,9 +152,9 @@ class FakeJournal(FakeEngine):
         self.closed = closed
         self.told: list[Control] = []
 
-    def iterations(self) -> list[IterationState]:
+    def iteration(self, _namespace: str, _experiment_id: str, _iteration: int) -> IterationState:
         """Plan and end are in the journal."""
-        return [IterationState("default", "exp", 1, stopped=True)]
+        return IterationState(stopped=True, closed=self.closed, paused=False, epoch=0)
 
     def control(self, control: Control) -> int:
         """Keep what is told."""
@@ -185,4 +184,4 @@ async def test_windows_that_were_closed_early_are_closed_after_a_crash_too(
     changes.close()
 
     assert told == [control.stopped.immediate for control in journal.told]
-    assert ([] if early else ["exp"]) == [each.id for each in changes.draining]
+    assert ([] if early else ["exp"]) == [each.id for each in changes.timed]
