@@ -13,6 +13,7 @@ from google.rpc import code_pb2
 from klero import errors
 from klero.errors import (
     AlreadyExistsError,
+    AssignedExternallyError,
     CatalogContendedError,
     CatalogUnavailableError,
     EncodedError,
@@ -25,6 +26,7 @@ from klero.errors import (
     IterationNotFoundError,
     JournalUnavailableError,
     KleroError,
+    OverrideNotFoundError,
     ResultsBehindError,
     ShuttingDownError,
     StartupError,
@@ -43,10 +45,12 @@ EXAMPLES = [
     ExperimentNotFoundError(namespace="n", experiment_id="e", did_you_mean="f"),
     VariantNotFoundError(namespace="n", experiment_id="e", variant_id="v"),
     IterationNotFoundError(namespace="n", experiment_id="e", iteration=7),
+    OverrideNotFoundError(namespace="n", experiment_id="e", entity_id="u"),
     AlreadyExistsError(namespace="n", resource_type="experiment", id="e"),
     EtagMismatchError(namespace="n", resource_type="experiment", id="e", expected="1", found="2"),
     CatalogContendedError(attempts=5),
     IllegalTransitionError(namespace="n", experiment_id="e", status="draft", method="Stop", allowed="running"),
+    AssignedExternallyError(namespace="n", experiment_id="e"),
     UnimplementedError(method="m"),
     JournalUnavailableError(),
     CatalogUnavailableError(),

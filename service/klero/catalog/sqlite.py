@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from klero.catalog import overrides
 from klero.errors import (
     AlreadyExistsError,
     CatalogContendedError,
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FORMAT = 2
+FORMAT = 3
 SECRET_BYTES = 16
 
-_SCHEMA = """
+# What each format adds to the one before.
+_MIGRATIONS = {
+    1: """
 CREATE TABLE head (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     generation INTEGER NOT NULL,
@@ -50,9 +53,11 @@ CREATE TABLE audit (
     resource_id TEXT NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
-"""
-# Format 2: up to which revision the journal knows all that it must.
-_TOLD = "ALTER TABLE head ADD COLUMN told INTEGER NOT NULL DEFAULT 0"
+""",
+    # Up to which revision the journal knows all that it must.
+    2: "ALTER TABLE head ADD COLUMN told INTEGER NOT NULL DEFAULT 0",
+    3: overrides.SCHEMA,
+}
 
 
 def read_secret(path: Path) -> bytes:
@@ -86,6 +91,9 @@ class SqliteCatalog:
             self.generation, self.secret = self._database.execute("SELECT generation, secret FROM head").fetchone()
         except sqlite3.Error as error:
             raise StartupError(why=f"catalog {path} cannot be opened: {error}") from error
+        self.overrides = overrides.Overrides(
+            self._database, reading=self._reading, transaction=self._transaction, count=self._count_etag
+        )
 
     def _prepare(self, path: Path) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -94,14 +102,11 @@ class SqliteCatalog:
         if version == FORMAT:
             return
         with self._transaction():
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+            for added in range(version + 1, FORMAT + 1):
+                for statement in filter(str.strip, _MIGRATIONS[added].split(";")):
                     self._database.execute(statement)
-                self._database.execute(
-                    "INSERT INTO head VALUES (1, 1, 0, ?)",
-                    (secrets.token_bytes(SECRET_BYTES),),
-                )
-            self._database.execute(_TOLD)
+                if added == 1:
+                    self._database.execute("INSERT INTO head VALUES (1, 1, 0, ?)", (secrets.token_bytes(SECRET_BYTES),))
             self._database.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
@@ -113,7 +118,8 @@ class SqliteCatalog:
         with self._reading():
             (revision,) = self._database.execute("SELECT revision FROM head").fetchone()
             rows = self._database.execute("SELECT body FROM experiment ORDER BY namespace, id").fetchall()
-        snapshot = Snapshot(generation=self.generation, revision=revision)
+            forced = self.overrides.all()
+        snapshot = Snapshot(generation=self.generation, revision=revision, overrides=forced)
         for (body,) in rows:
             experiment = Experiment.FromString(body)
             if experiment.status == ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED:
@@ -190,6 +196,7 @@ class SqliteCatalog:
             ).rowcount
             if changed != 1:
                 raise CatalogContendedError(attempts=1)
+            self.overrides.end(stored)
         return stored
 
     def delete(self, experiment: Experiment, audit: AuditEntry) -> int:
@@ -206,6 +213,7 @@ class SqliteCatalog:
             ).rowcount
             if removed != 1:
                 raise CatalogContendedError(attempts=1)
+            self.overrides.end(experiment, deleted=True)
         return revision
 
     def note(self, audit: AuditEntry) -> int:
@@ -255,11 +263,18 @@ class SqliteCatalog:
         stored = Experiment()
         stored.CopyFrom(experiment)
         stored.revision = revision
-        stored.etag = f"{self.generation}-{revision}"
+        stored.etag = self._etag(revision)
         return stored
 
+    def _count_etag(self, audit: AuditEntry) -> str:
+        return self._etag(self._count(audit))
+
+    def _etag(self, revision: int) -> str:
+        return f"{self.generation}-{revision}"
+
     def _count(self, audit: AuditEntry) -> int:
-        """Write the audit entry of the next revision; returns that."""
+        """Write the audit entry of the next revision; returns that. Overrides that have expired by then go."""
+        self.overrides.purge(audit.occurred_at.ToMilliseconds())
         (revision,) = self._database.execute("UPDATE head SET revision = revision + 1 RETURNING revision").fetchone()
         audit.revision, audit.generation = revision, self.generation
         self._database.execute(

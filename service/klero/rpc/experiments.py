@@ -71,7 +71,7 @@ class ExperimentServicer:
 
     async def create(self, request: pb.CreateExperimentRequest, _context: object) -> pb.CreateExperimentResponse:
         """Store a draft."""
-        _refuse_unserved(request, "request_id")
+        refuse_unserved(request, "request_id")
         definition, warnings = core.admit(request.experiment)
         draft = lifecycle.draft(definition, now=self._now())
         if not request.validate_only:
@@ -84,7 +84,7 @@ class ExperimentServicer:
 
     async def page(self, request: pb.ListExperimentsRequest, _context: object) -> pb.ListExperimentsResponse:
         """Definitions by id; the token of a page is the last id of it."""
-        _refuse_unserved(request, "filter")
+        refuse_unserved(request, "filter")
         if faults := page_size_faults(request.page_size):
             raise InvalidFieldError(tuple(faults))
         size = page_size(request.page_size)
@@ -124,7 +124,7 @@ class ExperimentServicer:
 
     async def delete(self, request: pb.DeleteExperimentRequest, _context: object) -> pb.DeleteExperimentResponse:
         """Remove a draft."""
-        _refuse_unserved(request, "request_id")
+        refuse_unserved(request, "request_id")
 
         def check(stored: Experiment) -> None:
             lifecycle.check_etag(stored, request.etag)
@@ -185,7 +185,7 @@ class ExperimentServicer:
         step: Callable[[Experiment], Experiment],
         action: str,
     ) -> Experiment:
-        _refuse_unserved(request, "request_id")
+        refuse_unserved(request, "request_id")
         if request.validate_only:
             return step(await self._changes.get(_namespace(request), request.id))
         return await self._changes.change(_namespace(request), request.id, step, Cause(action, request.reason))
@@ -222,7 +222,7 @@ def _check_dimensions(dimensions: Sequence[str], experiment: Experiment) -> None
         raise InvalidFieldError(tuple(violations))
 
 
-def _refuse_unserved(request: Message, *fields: str) -> None:
+def refuse_unserved(request: Message, *fields: str) -> None:
     """Refuse what would otherwise be ignored."""
     violations = tuple(
         FieldViolation(request.DESCRIPTOR.fields_by_name[field].json_name, "not supported by this version")

@@ -41,6 +41,7 @@ from klero.rpc.draining import Draining
 from klero.rpc.experiments import ExperimentServicer
 from klero.rpc.forget import ForgetServicer
 from klero.rpc.methods import handlers
+from klero.rpc.overrides import OverrideServicer
 from klero.rpc.results import Results
 from klero.v1 import analysis_service_pb2, decision_service_pb2, experiment_service_pb2
 
@@ -146,7 +147,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         )
         admission = Admission()
         hot = {method: functools.partial(_hot, decisions, method) for method in METHODS}
-        parts = (experiments, ForgetServicer(changes), AuditServicer(changes))
+        parts = (experiments, OverrideServicer(changes, clock=clock), ForgetServicer(changes), AuditServicer(changes))
         admin = beginning.guarded({name: call for part in parts for name, call in part.served().items()})
         server.add_generic_rpc_handlers(
             (
