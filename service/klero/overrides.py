@@ -120,6 +120,16 @@ def forced(
     return made
 
 
+def effect(override: Override | None) -> Override | None:
+    """What an override does; whom it is about, why and by whom is said elsewhere. None: nothing."""
+    if override is None:
+        return None
+    found = Override(variant_id=override.variant_id)
+    if override.HasField("expires_at"):
+        found.expires_at.CopyFrom(override.expires_at)
+    return found
+
+
 def check_removable(whom: Whom, before: Override | None, etag: str) -> None:
     """Refuse to remove what is not there, or not what the caller has seen.
 

@@ -266,17 +266,16 @@ def test_the_trail_says_who_was_forced_to_what(client: Client, namespace: str) -
     entries = client.experiments.ListAuditEntries(
         pb.ListAuditEntriesRequest(namespace=namespace, resource_type=ResourceType.RESOURCE_TYPE_OVERRIDE)
     ).entries[::-1]
-    variants = [
-        (change.before.string_value, change.after.string_value)
+    changes = [
+        (change.path, change.before.string_value, change.after.string_value)
         for entry in entries
         for change in entry.changes
-        if change.path == "variantId"
     ]
 
     assert ["SetOverride", "SetOverride", "DeleteOverride"] == [entry.action for entry in entries]
     assert ["demo", "", "over"] == [entry.reason for entry in entries]
     assert {"exp/u/1"} == {entry.resource_id for entry in entries}
-    assert [("", "b"), ("b", "a"), ("a", "")] == variants
+    assert [("variantId", "", "b"), ("variantId", "b", "a"), ("variantId", "a", "")] == changes
 
 
 def test_pages_follow_one_another(client: Client, namespace: str) -> None:

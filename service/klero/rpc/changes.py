@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from klero import lifecycle
 from klero.audit import field_changes
 from klero.errors import CatalogContendedError, KleroError
+from klero.overrides import effect
 from klero.v1.events_pb2 import AuditEntry, ResourceType
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class Changes:
             experiment, before = await self.override(whom)
             after = step(experiment, before)
             entry = self._entry(whom.namespace, ResourceType.RESOURCE_TYPE_OVERRIDE, whom.resource_id, cause)
-            entry.changes.extend(field_changes(before, after))
+            entry.changes.extend(field_changes(effect(before), effect(after)))
             stored = await self._on_disk(self._catalog.overrides.replace, whom, after, entry)
             await self._publish_untold(entry.revision)
             return stored
