@@ -13,7 +13,8 @@ from klero.v1.decision_pb2 import Context, Decision, DecisionReason, Exposure, E
 from klero.v1.decision_service_pb2 import BatchAssignRequest, GetVariantRequest, IsEnabledRequest
 from klero.v1.events_pb2 import ResourceType
 from klero.v1.experiment_pb2 import Experiment, Override
-from tests.rpc.calls import ab_test, audited, external, flag, refused
+from tests.rpc.calls import ab_test, audited, connected, external, flag, refused
+from tests.server_process import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -307,3 +308,17 @@ def test_a_deleted_draft_takes_its_overrides_along(client: Client, namespace: st
         assert [] == listed(client, namespace)
         force(client, asked(definition, "u", "b"))
         client.experiments.DeleteExperiment(pb.DeleteExperimentRequest(id="exp", namespace=namespace))
+
+
+def test_overrides_outlive_the_server(tmp_path: Path) -> None:
+    """A flag that was switched off in an emergency stays off when the server comes back."""
+    with running_server(tmp_path / "data") as server, connected(server.address) as client:
+        running = client.start(ab_test("default"))
+        force(client, asked(running, variant_id="b"))
+        server.process.kill()
+        server.process.wait()
+    with running_server(tmp_path / "data") as server, connected(server.address) as client:
+        decision = client.assign(running, "u")
+
+        assert ("b", EVERYONES) == (decision.variant_id, decision.reason)
+        assert ["exp/=b"] == listed(client, "default")
