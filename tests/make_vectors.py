@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from klero.v1.decision_pb2 import Context, DecisionReason
-from klero.v1.experiment_pb2 import Experiment
+from klero.v1.experiment_pb2 import Experiment, Override
 from tests import oracle
 from tests.oracle import Ramp
 
@@ -132,6 +132,21 @@ CONTEXTS: list[tuple[str, dict[str, Any]]] = [
     ("id too long", {"entityId": "é" * 128 + "x"}),
 ]
 
+# All of them are of halves.
+OVERRIDDEN = ["halves", "no traffic", "draft", "paused", "shipped", "flag switched off"]
+# Name, overrides of the experiment.
+OVERRIDES: list[tuple[str, list[dict[str, Any]]]] = [
+    ("everyone has the treatment", [{"variantId": "treatment"}]),
+    ("everyone has the treatment until the start", [{"variantId": "treatment", "expiresAt": START}]),
+    (
+        "one of them has the treatment until the start",
+        [{"variantId": "control"}, {"entityId": "user-1", "variantId": "treatment", "expiresAt": START}],
+    ),
+    ("another one has the treatment", [{"entityId": "nobody", "variantId": "treatment"}]),
+    ("one of them has the control", [{"variantId": "treatment"}, {"entityId": "user-1", "variantId": "control"}]),
+]
+OVERRIDDEN_CONTEXTS = ["user-1", "user-2", "no id"]
+
 
 def hash_cases() -> list[dict[str, Any]]:
     """Every salt and purpose with odd entities, and some plain ones."""
@@ -189,10 +204,27 @@ def decide_cases() -> list[dict[str, Any]]:
     ]
 
 
+def override_cases() -> list[dict[str, Any]]:
+    """Some definitions and contexts with overrides, one millisecond before these expire and when they do."""
+    return [
+        decide_case(definition, context, START_MS + after_ms, overrides=overrides)
+        for definition in DEFINITIONS
+        if definition[0] in OVERRIDDEN
+        for overrides in OVERRIDES
+        for context in CONTEXTS
+        if context[0] in OVERRIDDEN_CONTEXTS
+        for after_ms in [-1, 0]
+    ]
+
+
 def decide_case(
-    definition_row: tuple[str, str, str, dict[str, Any]], context_row: tuple[str, dict[str, Any]], now_ms: int
+    definition_row: tuple[str, str, str, dict[str, Any]],
+    context_row: tuple[str, dict[str, Any]],
+    now_ms: int,
+    *,
+    overrides: tuple[str, list[dict[str, Any]]] | None = None,
 ) -> dict[str, Any]:
-    """One case: definition and context as protojson, what they give at `now_ms`."""
+    """One case: definition, context and overrides as protojson, what they give at `now_ms`."""
     name, kind, status, rest = definition_row
     definition = {
         "id": name.replace(" ", "-"),
@@ -202,12 +234,17 @@ def decide_case(
         **rest,
     }
     decision = oracle.decide(
-        json_format.ParseDict(definition, Experiment()), json_format.ParseDict(context_row[1], Context()), now_ms
+        json_format.ParseDict(definition, Experiment()),
+        json_format.ParseDict(context_row[1], Context()),
+        now_ms,
+        [json_format.ParseDict(each, Override()) for each in overrides[1]] if overrides else [],
     )
+    names = [name, overrides[0], context_row[0]] if overrides else [name, context_row[0]]
     return {
-        "name": f"{name}, {context_row[0]}, {now_ms - START_MS} ms",
+        "name": f"{', '.join(names)}, {now_ms - START_MS} ms",
         "definition": definition,
         "context": context_row[1],
+        **({"overrides": overrides[1]} if overrides else {}),
         "nowMs": now_ms,
         "decision": {
             "variantId": decision.variant_id,
@@ -228,6 +265,7 @@ def contents() -> dict[str, str]:
         "hash.json": f"{_lines(hash_cases())}\n",
         "split.json": "{\n" + ",\n".join(split) + "\n}\n",
         "decide.json": f"{_lines(decide_cases())}\n",
+        "override.json": f"{_lines(override_cases())}\n",
     }
 
 

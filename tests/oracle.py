@@ -1,7 +1,7 @@
 """Decisions of scheme `klero.v1`, written to be read: slow, plain, and independent of the Rust core.
 
 Holds no rule that the contract does not state, and checks no definition: it expects one that the
-core would accept. Gates it knows: entity, status, traffic, variant.
+core would accept. Gates it knows: entity, overrides, status, traffic, variant.
 
 Rules that two implementations could read differently:
 
@@ -10,6 +10,7 @@ Rules that two implementations could read differently:
 - Of two equal keys the smaller variant id wins, by bytes.
 - `entities` wins over `entity_id` as soon as it names the entity type, even with an empty id.
 - A feature flag without weights enrols everyone, and its ramp is written into its allocation.
+- An override acts before the millisecond of its expiry, not in it; one without expiry always.
 - Weights and traffic of the allocation in force stand before those that the author wrote.
 """
 
@@ -21,10 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import xxhash
 
 from klero.v1.decision_pb2 import Context, Decision, DecisionReason
-from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, ExperimentType
+from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, ExperimentType, Override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 ALL = 2**64
 UNITS_PER_PERCENT = 1e6
@@ -105,12 +106,28 @@ def pick_entity_id(definition: Experiment, context: Context) -> str | None:
     return entity_id if 1 <= len(entity_id.encode()) <= MAX_ENTITY_ID_BYTES else None
 
 
-def decide(definition: Experiment, context: Context, now_ms: int) -> Decision:
-    """Decision without config, digests and revisions; the status is any but ARCHIVED."""
+def decide(definition: Experiment, context: Context, now_ms: int, overrides: Iterable[Override] = ()) -> Decision:
+    """Decision without config, digests and revisions; the status is any but ARCHIVED.
+
+    `overrides` are those of the experiment, at most one for each entity and one for everyone.
+    """
     reasons = DecisionReason
     entity_id = pick_entity_id(definition, context)
     if entity_id is None:
         return _not_enrolled(definition, reasons.DECISION_REASON_ENTITY_MISSING, "")
+    forced = _forced(overrides, entity_id, now_ms)
+    if forced is not None:
+        return Decision(
+            experiment_id=definition.id,
+            variant_id=forced.variant_id,
+            reason=reasons.DECISION_REASON_ENTITY_OVERRIDE
+            if forced.entity_id
+            else reasons.DECISION_REASON_EXPERIMENT_OVERRIDE,
+            is_control=forced.variant_id == definition.control.id,
+            enrolled=True,
+            enabled=_enabled(definition, forced.variant_id),
+            entity_id=entity_id,
+        )
     if definition.status in _WAITING:
         return _not_enrolled(definition, _WAITING[definition.status], entity_id)
     if definition.status in _ENDED:
@@ -135,6 +152,17 @@ def decide(definition: Experiment, context: Context, now_ms: int) -> Decision:
         propensity=weights[chosen] / 100,
         entity_id=entity_id,
     )
+
+
+def _forced(overrides: Iterable[Override], entity_id: str, now_ms: int) -> Override | None:
+    """The override that acts on the entity: its own before everyone's."""
+    acting = [
+        each
+        for each in overrides
+        if each.entity_id in {"", entity_id}
+        and (not each.HasField("expires_at") or now_ms < each.expires_at.ToMilliseconds())
+    ]
+    return max(acting, key=lambda each: bool(each.entity_id), default=None)
 
 
 def _traffic_in_force(definition: Experiment) -> tuple[float, Ramp | None]:

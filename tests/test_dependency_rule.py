@@ -29,6 +29,7 @@ PYTHON_LAYERS = Layers(
         frozenset({ROOT_UNIT}),
         frozenset({"rpc", "client", "report"}),
         frozenset({"controller", "engine", "catalog", "journal", "analysis"}),
+        frozenset({"overrides"}),
         frozenset({"definition", "lifecycle", "audit", "data_directory"}),
         frozenset({"settings"}),
         frozenset({"errors"}),

@@ -24,11 +24,16 @@ from klero.v1.experiment_pb2 import (
     ExperimentStatus,
     ExperimentType,
     MetricType,
+    Override,
     Snapshot,
     Variant,
 )
 
-CASES = json.loads((Path(__file__).parent / "vectors" / "decide.json").read_text(encoding="utf-8"))
+CASES = [
+    case
+    for name in ("decide.json", "override.json")
+    for case in json.loads((Path(__file__).parent / "vectors" / name).read_text(encoding="utf-8"))
+]
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
 
@@ -104,7 +109,8 @@ def test_decisions_are_those_of_the_vectors(case: dict[str, Any]) -> None:
     admitted, _ = core.admit(json_format.ParseDict(case["definition"], Experiment()))
     context = json_format.ParseDict(case["context"], Context())
     found = engine()
-    found.load(Snapshot(generation=1, revision=9, experiments=[admitted]))
+    overrides = [json_format.ParseDict(each, Override(experiment_id=admitted.id)) for each in case.get("overrides", [])]
+    found.load(Snapshot(generation=1, revision=9, experiments=[admitted], overrides=overrides))
     request = AssignRequest(
         experiment_id=admitted.id, entity_id=context.entity_id, entities=context.entities, attributes=context.attributes
     )

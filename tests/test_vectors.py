@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.special import chdtrc
 
 from klero.v1.decision_pb2 import Context, DecisionReason
-from klero.v1.experiment_pb2 import Experiment
+from klero.v1.experiment_pb2 import Experiment, Override
 from tests import make_vectors, oracle
 from tests.oracle import Ramp
 
@@ -27,10 +27,14 @@ percentages = st.floats(min_value=0, max_value=100)
 weights = st.floats(min_value=0.001, max_value=100)
 
 
-def cases(name: str) -> pytest.MarkDecorator:
-    """Cases of a file as parameters, with their names as test ids."""
-    content = json.loads((VECTORS / name).read_text(encoding="utf-8"))
-    return named(content)
+def read(*names: str) -> list[dict[str, Any]]:
+    """Cases of files, one behind the other."""
+    return [case for name in names for case in json.loads((VECTORS / name).read_text(encoding="utf-8"))]
+
+
+def cases(*names: str) -> pytest.MarkDecorator:
+    """Cases of files as parameters, with their names as test ids."""
+    return named(read(*names))
 
 
 def named(content: list[dict[str, Any]]) -> pytest.MarkDecorator:
@@ -66,11 +70,13 @@ def test_variant(case: dict[str, Any]) -> None:
     assert case["chosen"] == found
 
 
-@cases("decide.json")
+@cases("decide.json", "override.json")
 def test_decide(case: dict[str, Any]) -> None:
     """Agents rely on variant and reason, the analysis on who is enrolled and randomized."""
     definition = json_format.ParseDict(case["definition"], Experiment())
-    found = oracle.decide(definition, json_format.ParseDict(case["context"], Context()), case["nowMs"])
+    context = json_format.ParseDict(case["context"], Context())
+    overrides = [json_format.ParseDict(each, Override()) for each in case.get("overrides", [])]
+    found = oracle.decide(definition, context, case["nowMs"], overrides)
 
     expected = dict(case["decision"])
     assert expected.pop("propensity") == pytest.approx(found.propensity, abs=1e-12)
@@ -91,21 +97,24 @@ def test_files_are_what_the_generator_writes(name: str, text: str) -> None:
     assert len(text.encode()) <= MAX_FILE_BYTES
 
 
-@pytest.mark.parametrize("name", ["hash.json", "decide.json"])
+@pytest.mark.parametrize("name", ["hash.json", "decide.json", "override.json"])
 def test_names_are_unique(name: str) -> None:
     """A failure names its case, so two cases must not share a name."""
-    names = Counter(case["name"] for case in json.loads((VECTORS / name).read_text(encoding="utf-8")))
+    names = Counter(case["name"] for case in read(name))
 
     assert [] == [case for case, count in names.items() if count > 1]
 
 
 def test_cases_reach_both_sides_of_every_gate() -> None:
     """Vectors that admit nobody, or choose one variant only, would prove nothing."""
-    decisions = [case["decision"] for case in json.loads((VECTORS / "decide.json").read_text(encoding="utf-8"))]
+    decisions = [case["decision"] for case in read("decide.json", "override.json")]
     reasons = {decision["reason"].removeprefix("DECISION_REASON_") for decision in decisions}
     rare = next(case for case in SPLIT["traffic"] if case["percentage"] == pytest.approx(1e-6, rel=1e-9))
 
-    assert reasons == {"SPLIT", "NOT_STARTED", "PAUSED", "STOPPED", "SHIPPED", "NOT_IN_TRAFFIC", "ENTITY_MISSING"}
+    assert reasons == {
+        "SPLIT", "NOT_STARTED", "PAUSED", "STOPPED", "SHIPPED", "NOT_IN_TRAFFIC", "ENTITY_MISSING",
+        "ENTITY_OVERRIDE", "EXPERIMENT_OVERRIDE",
+    }  # fmt: skip
     assert sum(rare["admitted"]) == 1
 
 

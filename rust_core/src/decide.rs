@@ -76,6 +76,12 @@ pub fn decide<'s>(experiment: &'s CompiledExperiment, who: Who<'s>, now_ms: i64)
     let Some(entity_id) = who.id_for(&experiment.entity_type) else {
         return outside(DecisionReason::EntityMissing, "");
     };
+    if let Some(overrides) = &experiment.overrides
+        && let Some((position, reason)) = overrides.forced(entity_id, now_ms)
+    {
+        let variant = experiment.variant(position);
+        return Decision { variant, enrolled: true, enabled: variant.enabled, ..outside(reason, entity_id) };
+    }
     match experiment.status {
         ExperimentStatus::Running => {}
         ExperimentStatus::Unspecified | ExperimentStatus::Draft | ExperimentStatus::Scheduled => {
@@ -123,8 +129,8 @@ mod tests {
         v1::Variant { id: id.to_owned(), ..v1::Variant::default() }
     }
 
-    fn experiment(change: impl FnOnce(&mut v1::Experiment)) -> Snapshot {
-        let mut definition = v1::Experiment {
+    fn definition() -> v1::Experiment {
+        v1::Experiment {
             id: "exp".to_owned(),
             r#type: v1::ExperimentType::AbTest.into(),
             status: ExperimentStatus::Running.into(),
@@ -132,7 +138,11 @@ mod tests {
             control: Some(variant("a")),
             variants: vec![variant("b")],
             ..v1::Experiment::default()
-        };
+        }
+    }
+
+    fn experiment(change: impl FnOnce(&mut v1::Experiment)) -> Snapshot {
+        let mut definition = definition();
         change(&mut definition);
         Snapshot::compile(&v1::Snapshot { experiments: vec![canonical(definition)], ..v1::Snapshot::default() })
             .unwrap()
@@ -179,6 +189,52 @@ mod tests {
                 definition.shipped_variant_id = shipped.to_owned();
             });
             assert_eq!((reason, variant.to_owned(), false, enabled), decided(&snapshot, "entity"));
+        }
+    }
+
+    /// Whoever forces a variant forces it whatever the status, and nobody counts it.
+    #[test]
+    fn overrides_decide_before_the_status_and_only_until_they_expire() {
+        let forced = |entity_id: &str, variant_id: &str, nanos: i32| v1::Override {
+            experiment_id: "exp".to_owned(),
+            entity_id: entity_id.to_owned(),
+            variant_id: variant_id.to_owned(),
+            expires_at: (nanos > 0).then_some(prost_types::Timestamp { seconds: 0, nanos }),
+            ..v1::Override::default()
+        };
+        for status in [ExperimentStatus::Draft, ExperimentStatus::Running, ExperimentStatus::Stopped] {
+            let mut definition = definition();
+            definition.status = status.into();
+            definition.entity_type = "user".to_owned();
+            let snapshot = Snapshot::compile(&v1::Snapshot {
+                experiments: vec![canonical(definition)],
+                overrides: vec![
+                    forced("", "a", 0),
+                    forced("short", "b", 5_900_000),
+                    forced("own", "a", 0),
+                    forced("own", "b", 0),
+                    forced("gone", "c", 0),
+                    v1::Override { experiment_id: "another".to_owned(), ..forced("", "a", 0) },
+                    v1::Override { namespace: "another".to_owned(), ..forced("", "a", 0) },
+                ],
+                ..v1::Snapshot::default()
+            })
+            .unwrap();
+            let experiment = snapshot.experiment("default", "exp").unwrap();
+            let entities = BTreeMap::new();
+            let given = |entity_id, now_ms| {
+                let decision = decide(experiment, Who { entity_id, entities: &entities }, now_ms);
+                assert!((decision.enrolled, decision.randomized) == (!entity_id.is_empty(), false), "{entity_id}");
+                assert!(decision.propensity == 0.0, "{entity_id}");
+                assert_eq!(decision.variant_id() == "b", decision.enabled, "{entity_id}");
+                (decision.reason, decision.variant_id())
+            };
+
+            assert_eq!((DecisionReason::EntityOverride, "b"), given("own", i64::MAX));
+            assert_eq!((DecisionReason::EntityOverride, "b"), given("short", 4));
+            assert_eq!((DecisionReason::ExperimentOverride, "a"), given("short", 5));
+            assert_eq!((DecisionReason::ExperimentOverride, "a"), given("gone", 0));
+            assert_eq!((DecisionReason::EntityMissing, "a"), given("", 0));
         }
     }
 

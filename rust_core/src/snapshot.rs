@@ -8,6 +8,7 @@
 //! - [`unserved`]: the table of what this version does not serve
 //! - [`allocation`](allocation::allocation): weights in force from what the author wrote
 //! - [`experiment`]: the compiled form
+//! - `overrides`: who is forced to which variant
 //! - `events`: what metrics allow outcomes to be
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +17,7 @@ pub mod allocation;
 pub mod canonical;
 mod events;
 pub mod experiment;
+mod overrides;
 pub mod rules;
 pub mod unserved;
 
@@ -71,6 +73,13 @@ impl Snapshot {
         }
         if !violations.is_empty() {
             return Err(Error::InvalidFields(violations));
+        }
+        // One that names what is not there forces nobody, and is no reason to refuse the others.
+        for of in &message.overrides {
+            let namespace = namespaces.get_mut(or_default(&of.namespace));
+            if let Some(experiment) = namespace.and_then(|found| found.experiments.get_mut(&of.experiment_id)) {
+                experiment.force(of);
+            }
         }
         for namespace in namespaces.values_mut() {
             namespace.ids.sort_unstable();

@@ -106,8 +106,20 @@ struct DecideCase {
     name: String,
     definition: Definition,
     context: Context,
+    /// Of this experiment.
+    #[serde(default)]
+    overrides: Vec<Override>,
     now_ms: i64,
     decision: Expected,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Override {
+    #[serde(default)]
+    entity_id: String,
+    variant_id: String,
+    expires_at: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -214,11 +226,20 @@ impl From<Definition> for v1::Experiment {
 
 #[test]
 fn decisions_are_those_of_the_scheme() {
-    for case in read::<Vec<DecideCase>>("decide.json") {
+    let files = ["decide.json", "override.json"];
+    for case in files.into_iter().flat_map(read::<Vec<DecideCase>>) {
         let definition = canonical(case.definition.into());
         let id = definition.id.clone();
-        let snapshot = Snapshot::compile(&v1::Snapshot { experiments: vec![definition], ..v1::Snapshot::default() })
-            .expect(&case.name);
+        let overrides = case.overrides.into_iter().map(|of| v1::Override {
+            experiment_id: id.clone(),
+            entity_id: of.entity_id,
+            variant_id: of.variant_id,
+            expires_at: of.expires_at.map(|time| time.parse().unwrap()),
+            ..v1::Override::default()
+        });
+        let message =
+            v1::Snapshot { overrides: overrides.collect(), experiments: vec![definition], ..v1::Snapshot::default() };
+        let snapshot = Snapshot::compile(&message).expect(&case.name);
         let who = Who { entity_id: &case.context.entity_id, entities: &case.context.entities };
 
         let decision = decide(snapshot.experiment("", &id).unwrap(), who, case.now_ms);

@@ -12,16 +12,16 @@ from klero.v1.events_pb2 import FieldChange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from klero.v1.experiment_pb2 import Experiment
+    from google.protobuf.message import Message
 
 # Set by every change, so they tell nothing.
 _LEFT_OUT = frozenset({"createdAt", "updatedAt", "etag", "revision"})
 
 
-def field_changes(before: Experiment | None, after: Experiment) -> list[FieldChange]:
-    """Fields that differ, by JSON path; a list is one field. `before` is None for a new experiment."""
-    old: dict[str, Any] = {} if before is None else json_format.MessageToDict(before)
-    return list(_differences("", old, json_format.MessageToDict(after)))
+def field_changes(before: Message | None, after: Message | None) -> list[FieldChange]:
+    """Fields that differ, by JSON path; a list is one field. None: it is new, or gone."""
+    old, new = ({} if each is None else json_format.MessageToDict(each) for each in (before, after))
+    return list(_differences("", old, new))
 
 
 def _differences(path: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[FieldChange]:

@@ -8,12 +8,14 @@ the message and become the metadata of `google.rpc.ErrorInfo`. `ErrorReason` doc
     |-- ExperimentNotFoundError
     |-- VariantNotFoundError
     |-- IterationNotFoundError
+    |-- OverrideNotFoundError
     |-- AlreadyExistsError
     |-- EtagMismatchError
     |-- CatalogContendedError         repeat
     |-- RequestIdReusedError
     |-- IllegalTransitionError
     |-- FieldImmutableError         lists all of them
+    |-- AssignedExternallyError
     |-- UnimplementedError
     |-- JournalUnavailableError     retry
     |-- CatalogUnavailableError     retry
@@ -119,6 +121,20 @@ class VariantNotFoundError(KleroError):
     message = "experiment `{experiment_id}` has no variant `{variant_id}`"
 
 
+class OverrideNotFoundError(KleroError):
+    """Nothing is forced on the entity, or on everyone, or no longer."""
+
+    code = code_pb2.NOT_FOUND
+    reason = ErrorReason.ERROR_REASON_OVERRIDE_NOT_FOUND
+    message = "experiment `{experiment_id}` in namespace `{namespace}` has no override for {whom}"
+
+    def __init__(self, *, namespace: str, experiment_id: str, entity_id: str) -> None:
+        """Name the entity; an empty `entity_id` is everyone."""
+        whom = f"entity `{entity_id}`" if entity_id else "everyone"
+        super().__init__(namespace=namespace, experiment_id=experiment_id, whom=whom)
+        self.metadata = {"namespace": namespace, "experiment_id": experiment_id, "entity_id": entity_id}
+
+
 class AlreadyExistsError(KleroError):
     """The id is taken."""
 
@@ -185,6 +201,14 @@ class FieldImmutableError(KleroError):
     def violations(self) -> tuple[FieldViolation, ...]:
         """Every fixed field, in the order of the message."""
         return self._violations
+
+
+class AssignedExternallyError(KleroError):
+    """Another system assigns the experiment."""
+
+    code = code_pb2.FAILED_PRECONDITION
+    reason = ErrorReason.ERROR_REASON_ASSIGNED_EXTERNALLY
+    message = "experiment `{experiment_id}` is assigned by another system, so that Klero can force nothing there"
 
 
 class UnimplementedError(KleroError):

@@ -186,7 +186,7 @@ def test_a_file_of_the_first_version_is_upgraded_and_not_trusted(tmp_path: Path)
         secret = catalog.secret
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("ALTER TABLE head DROP COLUMN told")
-        for table in ("ended", "request"):
+        for table in ("ended", "request", "override"):
             database.execute(f"DROP TABLE {table}")
         database.execute("PRAGMA user_version = 1")
 

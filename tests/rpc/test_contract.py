@@ -40,6 +40,9 @@ SERVED = {
     "klero.v1.ExperimentService.GetExperimentStatus",
     "klero.v1.ExperimentService.GetExperimentResults",
     "klero.v1.ExperimentService.ForgetEntity",
+    "klero.v1.ExperimentService.SetOverride",
+    "klero.v1.ExperimentService.DeleteOverride",
+    "klero.v1.ExperimentService.ListOverrides",
 }
 METHODS: dict[str, MethodDescriptor] = {method.full_name: method for service in SERVICES for method in service.methods}
 NOTHING_SET = b""

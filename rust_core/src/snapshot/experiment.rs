@@ -6,9 +6,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::allocation::allocation;
-use super::rules::{covariates, millis, variants_of, violations};
+use super::overrides::Overrides;
+use super::rules::{covariates, instant_millis, millis, variants_of, violations};
 use crate::error::Violation;
-use crate::proto::v1::{AssignmentSource, Experiment, ExperimentStatus, ExperimentType};
+use crate::proto::v1::{AssignmentSource, Experiment, ExperimentStatus, ExperimentType, Override};
 use crate::split::{Ramp, Rendezvous, TrafficGate};
 
 /// A definition, checked and precomputed.
@@ -29,6 +30,8 @@ pub struct CompiledExperiment {
     pub(crate) treatments: Vec<CompiledVariant>,
     /// Position in control, treatments; what everyone gets after the stop.
     pub(crate) shipped: Option<usize>,
+    /// `None` is what nearly all have, and costs a decision one branch.
+    pub(crate) overrides: Option<Box<Overrides>>,
     pub(crate) gate: TrafficGate,
     pub(crate) rendezvous: Rendezvous,
     /// Whether decisions are remembered: a flag without metrics has nothing to compare.
@@ -98,12 +101,21 @@ impl CompiledExperiment {
             gate: TrafficGate::new(salt, in_force.traffic_percentage, ramp(definition)),
             rendezvous,
             shipped,
+            overrides: None,
             measured: definition.r#type() != ExperimentType::FeatureFlag || !definition.metrics.is_empty(),
             covariates: covariates(&definition.metrics).into_iter().map(str::to_owned).collect(),
             dimensions: definition.analysis_plan.as_ref().map(|plan| plan.dimensions.clone()).unwrap_or_default(),
             control,
             treatments,
         })
+    }
+
+    /// Forces a variant, unless the experiment has none of that id.
+    pub(super) fn force(&mut self, of: &Override) {
+        let position = self.variants().position(|variant| variant.id == of.variant_id);
+        if let Some(variant) = position {
+            self.overrides.get_or_insert_default().add(of, variant);
+        }
     }
 
     /// Namespace, never empty.
@@ -146,8 +158,5 @@ impl CompiledExperiment {
 fn ramp(definition: &Experiment) -> Option<Ramp> {
     let period = definition.config.as_ref()?.ramp_up_period.as_ref()?;
     let started = definition.started_at.as_ref()?;
-    Some(Ramp {
-        started_at_ms: started.seconds.saturating_mul(1000).saturating_add(i64::from(started.nanos) / 1_000_000),
-        period_ms: millis(period),
-    })
+    Some(Ramp { started_at_ms: instant_millis(started), period_ms: millis(period) })
 }

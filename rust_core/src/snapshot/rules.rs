@@ -16,8 +16,8 @@ use crate::proto::v1::{
 };
 pub(crate) use metrics::{MAX_EVENT_BYTES, is_event};
 pub(super) use metrics::{covariates, event_of};
-pub(super) use numbers::millis;
 use numbers::{duration, inside, not_negative, percentage};
+pub(super) use numbers::{instant_millis, millis};
 
 /// Ids are 1 to this many of `A-Z a-z 0-9 . _ -`.
 pub const MAX_ID_BYTES: usize = 128;

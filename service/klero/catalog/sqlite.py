@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from klero.catalog import overrides
 from klero.errors import (
     AlreadyExistsError,
     CatalogContendedError,
@@ -77,7 +78,8 @@ CREATE TABLE request (
     PRIMARY KEY (namespace, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX request_made ON request (made_ms);
-""",
+"""
+    + overrides.SCHEMA,
 }
 
 
@@ -112,6 +114,9 @@ class SqliteCatalog:
             self.generation, self.secret = self._database.execute("SELECT generation, secret FROM head").fetchone()
         except sqlite3.Error as error:
             raise StartupError(why=f"catalog {path} cannot be opened: {error}") from error
+        self.overrides = overrides.Overrides(
+            self._database, reading=self._reading, transaction=self._transaction, count=self._count_etag
+        )
 
     def _prepare(self, path: Path) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -136,7 +141,8 @@ class SqliteCatalog:
         with self._reading():
             (revision,) = self._database.execute("SELECT revision FROM head").fetchone()
             rows = self._database.execute("SELECT body FROM experiment ORDER BY namespace, id").fetchall()
-        snapshot = Snapshot(generation=self.generation, revision=revision)
+            forced = self.overrides.all()
+        snapshot = Snapshot(generation=self.generation, revision=revision, overrides=forced)
         for (body,) in rows:
             experiment = Experiment.FromString(body)
             if experiment.status == ExperimentStatus.EXPERIMENT_STATUS_ARCHIVED:
@@ -261,6 +267,7 @@ class SqliteCatalog:
             ).rowcount
             if changed != 1:
                 raise CatalogContendedError(attempts=1)
+            self.overrides.end(stored)
             if ended is not None:
                 self._database.execute(
                     "INSERT OR IGNORE INTO ended VALUES (?, ?, ?, ?)",
@@ -284,6 +291,7 @@ class SqliteCatalog:
             ).rowcount
             if removed != 1:
                 raise CatalogContendedError(attempts=1)
+            self.overrides.end(experiment, deleted=True)
             self._remember(remember, None)
         return revision
 
@@ -338,11 +346,18 @@ class SqliteCatalog:
         stored = Experiment()
         stored.CopyFrom(experiment)
         stored.revision = revision
-        stored.etag = f"{self.generation}-{revision}"
+        stored.etag = self._etag(revision)
         return stored
 
+    def _count_etag(self, audit: AuditEntry) -> str:
+        return self._etag(self._count(audit))
+
+    def _etag(self, revision: int) -> str:
+        return f"{self.generation}-{revision}"
+
     def _count(self, audit: AuditEntry) -> int:
-        """Write the audit entry of the next revision; returns that."""
+        """Write the audit entry of the next revision; returns that. Overrides that have expired by then go."""
+        self.overrides.purge(audit.occurred_at.ToMilliseconds())
         (revision,) = self._database.execute("UPDATE head SET revision = revision + 1 RETURNING revision").fetchone()
         audit.revision, audit.generation = revision, self.generation
         self._database.execute(

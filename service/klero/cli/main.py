@@ -35,6 +35,7 @@ _COMMANDS = {
     "import": "klero.cli.import_data",
     "journal": "klero.cli.journal",
     "list": "klero.cli.read",
+    "override": "klero.cli.override",
     "record": "klero.cli.record",
     "results": "klero.cli.results",
     "serve": "klero.cli.serve",

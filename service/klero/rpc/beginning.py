@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from klero.rpc.changes import Changes
     from klero.rpc.methods import Call
 
-_WITHOUT_JOURNAL = frozenset({"GetExperiment", "ListExperiments", "ListAuditEntries"})
+_WITHOUT_JOURNAL = frozenset({"GetExperiment", "ListExperiments", "ListAuditEntries", "ListOverrides"})
 _BEHIND = frozenset({"GetExperimentResults", "GetExperimentStatus"})
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from klero import lifecycle
 from klero.audit import field_changes
 from klero.errors import CatalogContendedError, KleroError
+from klero.overrides import effect
 from klero.v1.events_pb2 import AuditEntry, ResourceType
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from klero.catalog.requests import Remembered
     from klero.catalog.sqlite import SqliteCatalog
     from klero.engine import Engine
+    from klero.overrides import Whom
     from klero.rpc.decisions import Waiting
     from klero.storage.v1.journal_pb2 import Control
-    from klero.v1.experiment_pb2 import Experiment, Snapshot
+    from klero.v1.experiment_pb2 import Experiment, Override, Snapshot
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -135,6 +137,30 @@ class Changes:
         """
         await _to_the_end(self._delete(namespace, experiment_id, check, cause))
 
+    async def override(self, whom: Whom) -> tuple[Experiment, Override | None]:
+        """The stored definition, and the override in force."""
+        experiment = await self.get(whom.namespace, whom.experiment_id)
+        return experiment, await self._on_disk(self._catalog.overrides.get, whom, now_ms=self._clock())
+
+    async def overrides_page(
+        self, namespace: str, *, experiment_id: str, after: Whom | None, size: int
+    ) -> list[Override]:
+        """Up to `size` overrides in force behind `after`, of one experiment or, with an empty id, of all."""
+        return await self._on_disk(
+            lambda: self._catalog.overrides.page(
+                namespace, experiment_id=experiment_id, after=after, size=size, now_ms=self._clock()
+            )
+        )
+
+    async def force(
+        self,
+        whom: Whom,
+        step: Callable[[Experiment, Override | None], Override | None],
+        cause: Cause,
+    ) -> Override | None:
+        """Read an override, apply the pure `step`, store what it gives and put it in force; None removes it."""
+        return await _to_the_end(self._force(whom, step, cause))
+
     async def audit_page(
         self, namespace: str, *, before: int, size: int, wanted: Callable[[AuditEntry], bool]
     ) -> list[AuditEntry]:
@@ -226,10 +252,26 @@ class Changes:
                     revision = await self._on_disk(self._catalog.delete, before, entry, remember=cause.remember)
                 except CatalogContendedError:
                     continue
-                await self._on_disk(self._catalog.mark_told, revision, revision)
-                self._put_in_force(await self._on_disk(self._catalog.snapshot))
+                await self._publish_untold(revision)
                 return
         raise CatalogContendedError(attempts=_ATTEMPTS)
+
+    async def _force(
+        self, whom: Whom, step: Callable[[Experiment, Override | None], Override | None], cause: Cause
+    ) -> Override | None:
+        async with self._changing:
+            experiment, before = await self.override(whom)
+            after = step(experiment, before)
+            entry = self._entry(whom.namespace, ResourceType.RESOURCE_TYPE_OVERRIDE, whom.resource_id, cause)
+            entry.changes.extend(field_changes(effect(before), effect(after)))
+            stored = await self._on_disk(self._catalog.overrides.replace, whom, after, entry, remember=cause.remember)
+            await self._publish_untold(entry.revision)
+            return stored
+
+    async def _publish_untold(self, revision: int) -> None:
+        """Put a change in force of which the journal need not know."""
+        await self._on_disk(self._catalog.mark_told, revision, revision)
+        self._put_in_force(await self._on_disk(self._catalog.snapshot))
 
     async def _publish(self, after: Experiment) -> None:
         tickets = [self._engine.control(control) for control in self._lacking(after)]

@@ -41,6 +41,7 @@ from klero.rpc.experiments import ExperimentServicer
 from klero.rpc.forget import ForgetServicer
 from klero.rpc.judging import JudgingServicer
 from klero.rpc.methods import handlers
+from klero.rpc.overrides import OverrideServicer
 from klero.rpc.results import Results
 from klero.rpc.timetable import Timetable
 from klero.rpc.transitions import TransitionServicer
@@ -150,6 +151,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
             ExperimentServicer(changes, clock=clock),
             TransitionServicer(changes, clock=clock),
             JudgingServicer(changes, results, engine, waiting),
+            OverrideServicer(changes, clock=clock),
             ForgetServicer(changes),
             AuditServicer(changes),
         )

@@ -1,6 +1,6 @@
 //! Rules of numbers and durations.
 
-use prost_types::Duration;
+use prost_types::{Duration, Timestamp};
 
 use super::Report;
 
@@ -32,4 +32,9 @@ pub(super) fn duration(report: &mut Report, field: &str, value: Option<&Duration
 /// Whole milliseconds of a duration that passed [`duration`].
 pub(in crate::snapshot) fn millis(value: &Duration) -> i64 {
     value.seconds.saturating_mul(1000).saturating_add(i64::from(value.nanos) / 1_000_000)
+}
+
+/// Unix milliseconds of a time, whole ones that have begun.
+pub(in crate::snapshot) fn instant_millis(time: &Timestamp) -> i64 {
+    time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000)
 }
