@@ -39,6 +39,7 @@ SERVED = {
     "klero.v1.ExperimentService.ListAuditEntries",
     "klero.v1.ExperimentService.GetExperimentStatus",
     "klero.v1.ExperimentService.GetExperimentResults",
+    "klero.v1.ExperimentService.GetExperimentHistory",
     "klero.v1.ExperimentService.ForgetEntity",
 }
 METHODS: dict[str, MethodDescriptor] = {method.full_name: method for service in SERVICES for method in service.methods}

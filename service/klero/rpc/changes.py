@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from klero import lifecycle
 from klero.audit import field_changes
+from klero.catalog.history import Iteration
 from klero.errors import CatalogContendedError, KleroError
 from klero.v1.events_pb2 import AuditEntry, ResourceType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from klero.catalog.sqlite import SqliteCatalog
     from klero.engine import Engine
@@ -40,6 +41,8 @@ _ATTEMPTS = 5
 ANONYMOUS = "anonymous"
 # The server acting by itself.
 CONTROLLER = "controller"
+# What comes in can still change results.
+_COUNTING = {lifecycle.RUNNING, lifecycle.PAUSED, lifecycle.DRAINING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,17 @@ class Changes:
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._changing = asyncio.Lock()
         self._draining: list[Experiment] = []
+        self._counting: dict[Iteration, int] = {}
 
     @property
     def draining(self) -> list[Experiment]:
         """Experiments in force that wait for their last window to close."""
         return self._draining
+
+    @property
+    def counting(self) -> Mapping[Iteration, int]:
+        """Iterations that run or drain, each with its start, Unix milliseconds; another object after a change."""
+        return self._counting
 
     async def get(self, namespace: str, experiment_id: str) -> Experiment:
         """The stored definition."""
@@ -208,6 +217,11 @@ class Changes:
     def _put_in_force(self, snapshot: Snapshot) -> None:
         self._engine.load(snapshot)
         self._draining = [each for each in snapshot.experiments if each.status == lifecycle.DRAINING]
+        self._counting = {
+            Iteration(each.namespace, each.id, each.iteration): each.started_at.ToMilliseconds()
+            for each in snapshot.experiments
+            if each.status in _COUNTING
+        }
 
     def _is_closed(self, experiment: Experiment) -> bool:
         """Whether the journal knows that no window of the latest iteration is open."""

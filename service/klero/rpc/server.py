@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import uuid
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from klero.analysis.worker import AnalysisWorker
+from klero.catalog.history import History
 from klero.catalog.sqlite import SqliteCatalog
 from klero.data_directory import DataDirectory
 from klero.engine import Engine
@@ -40,6 +41,8 @@ from klero.rpc.decisions import METHODS, Decisions, Waiting
 from klero.rpc.draining import Draining
 from klero.rpc.experiments import ExperimentServicer
 from klero.rpc.forget import ForgetServicer
+from klero.rpc.history import HistoryServicer
+from klero.rpc.looks import Looks
 from klero.rpc.methods import handlers
 from klero.rpc.results import Results
 from klero.v1 import analysis_service_pb2, decision_service_pb2, experiment_service_pb2
@@ -133,6 +136,9 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         stack.push_async_callback(_close_journal, engine, writer, checkpointer)
         draining = Draining(changes, engine, clock=clock)
         stack.push_async_callback(draining.close)
+        history = stack.enter_context(closing(History(stores.directory.catalog)))
+        looks = Looks(changes, engine, history, clock=clock)
+        stack.push_async_callback(looks.close)
         server = grpc.aio.server(
             options=[
                 # A second server on the port would silently share it.
@@ -141,12 +147,16 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
             ]
         )
         decisions = Decisions(engine, waiting, clock=clock)
-        experiments = ExperimentServicer(
-            changes, Results(engine, worker, version=version("klero"), clock=clock), engine, waiting, clock=clock
-        )
+        results = Results(engine, worker, version=version("klero"), clock=clock)
+        experiments = ExperimentServicer(changes, results, engine, waiting, clock=clock)
         admission = Admission()
         hot = {method: functools.partial(_hot, decisions, method) for method in METHODS}
-        parts = (experiments, ForgetServicer(changes), AuditServicer(changes))
+        parts = (
+            experiments,
+            HistoryServicer(changes, results, history, worker, clock=clock),
+            ForgetServicer(changes),
+            AuditServicer(changes),
+        )
         admin = beginning.guarded({name: call for part in parts for name, call in part.served().items()})
         server.add_generic_rpc_handlers(
             (
@@ -166,7 +176,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         stopping = _stop_signals(server)
-        begun = asyncio.create_task(_begin(beginning, draining))
+        begun = asyncio.create_task(_begin(beginning, draining, looks))
         stack.push_async_callback(beginning.stop, begun)
         begun.add_done_callback(functools.partial(_stop_on_failure, stopping))
         await asyncio.wait({begun}, timeout=_PATIENCE_S)
@@ -228,9 +238,10 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
-async def _begin(beginning: Beginning, draining: Draining) -> None:
+async def _begin(beginning: Beginning, *watching: Draining | Looks) -> None:
     if await beginning.run():
-        draining.start()
+        for task in watching:
+            task.start()
 
 
 def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[None]) -> None:
