@@ -48,9 +48,12 @@ def test_the_present_is_the_last_row(klero: Klero, tmp_path: Path) -> None:
     started(klero, tmp_path, "course")
     printed = klero("history", "course")
     plain = json.loads(klero("history", "course", "--json").output)
+    klero("stop", "course")
+    ended = klero("history", "course")
     now = json.loads(klero("results", "course", "--json").output)["comparisons"][0]["result"]
 
-    assert 0 == printed.code
+    assert (0, 0) == (printed.code, ended.code)
+    assert ended.output.splitlines()[0].endswith("the last one is the end")
     lines = printed.output.splitlines()
     assert lines[0].startswith("success: ")
     assert lines[0].endswith("the last one is now")

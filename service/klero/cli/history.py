@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from klero import lifecycle
 from klero.cli.common import calling, plural, print_json
 from klero.v1.experiment_service_pb2 import GetExperimentHistoryRequest, GetExperimentRequest
 from klero.v1.results_pb2 import ResultsView
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from klero.v1.experiment_pb2 import Experiment
     from klero.v1.results_pb2 import HistoryPoint
 
+_GOES_ON = {lifecycle.RUNNING, lifecycle.PAUSED, lifecycle.DRAINING}
 _VIEWS = {"settled": ResultsView.RESULTS_VIEW_SETTLED, "live": ResultsView.RESULTS_VIEW_LIVE}
 
 
@@ -72,7 +74,9 @@ def history_command(
     looks = plural(len(history.points), "look")
     some = f"{len(shown)} of {looks}" if len(shown) < len(history.points) else looks
     console = Console(highlight=False)
-    console.print(f"{history.metric or 'enrolment, as there is no metric'}: {some}, the last one is now", style="bold")
+    last = "now" if iteration in {0, experiment.iteration} and experiment.status in _GOES_ON else "the end"
+    title = f"{history.metric or 'enrolment, as there is no metric'}: {some}, the last one is {last}"
+    console.print(title, style="bold")
     console.print(_table(experiment, shown))
     level = next((found.result for point in shown for found in point.comparisons), None)
     if level is not None and not level.always_valid:
