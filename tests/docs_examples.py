@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from klero.v1.results_pb2 import ExperimentResults
 
 _EXAMPLE = re.compile(
-    r"^<!-- example: (?P<name>[^,\n]+?)(?:, looked at after (?P<until>\w+))? -->\n(?P<body>.*?)(?=^<!-- example: |^## |\Z)",
+    r"^<!-- example: (?P<name>[^,\n]+?)(?:, looked at after (?P<until>\w+))? -->\n"
+    r"(?P<body>.*?)(?=^<!-- example: |^## |\Z)",
     re.MULTILINE | re.DOTALL,
 )
 _YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

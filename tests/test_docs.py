@@ -6,11 +6,14 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import yaml
 
 from docs.images.draw import pictures
+from docs.images.sequence import ALPHA, LOOKS, simulate, telling
 from klero import lifecycle
 from klero.definition import parse
 from klero.engine import admit
@@ -18,11 +21,14 @@ from klero.v1.decision_pb2 import DecisionReason
 from klero.v1.experiment_pb2 import ExperimentStatus
 from tests.docs_examples import Example, compute, examples, rows
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
 EXAMPLES = list(examples((ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")))
-READERS = {"yaml": yaml.safe_load, "json": json.loads, "python": ast.parse}
+READERS: dict[str, Callable[[str], object]] = {"yaml": yaml.safe_load, "json": json.loads, "python": ast.parse}
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -117,3 +123,16 @@ def test_pictures_are_as_drawn(name: str, drawn: str) -> None:
     """`python -m docs.images.draw` draws them again, after the life cycle has changed for example."""
     assert drawn == (ROOT / "docs" / "images" / name).read_text(encoding="utf-8")
     assert f"images/{name}" in CONCEPTS
+
+
+def test_the_simulation_shows_what_the_page_says() -> None:
+    """Another seed or another sequence could make the words beside the picture wrong."""
+    simulated = simulate()
+    shown = telling(simulated)
+    outside = {kind: np.abs(simulated.effects[shown]) > half[shown] for kind, half in simulated.half_widths.items()}
+
+    assert f"looked at {len(LOOKS)} times each" in CONCEPTS
+    assert outside["variant"].any()
+    assert not outside["variant"][[0, -1]].any()
+    assert not outside["control"].any()
+    assert simulated.claimed("control")[-1] <= ALPHA < 5 * ALPHA < simulated.claimed("variant")[-1]
