@@ -98,6 +98,20 @@ def test_a_doubt_is_shown() -> None:
     assert "are missing for" in point.comparisons[0].result.explanation
 
 
+def test_a_doubt_that_depends_on_the_other_metrics() -> None:
+    """Of two metrics with gaps each may be doubted half as soon as one alone, also if only one is asked for."""
+    trial = definition("t", metrics=[metric("score", type=MEAN, primary=True), metric("grade", type=MEAN)])
+    arms = {
+        (1, "c"): {"score": left_out(900, 100), "grade": left_out(900, 100)},
+        (1, "t"): {"score": left_out(850, 150), "grade": left_out(900, 100)},
+    }
+    (point,) = history(trial, [(1, tally(arms))], metric="score")
+    del trial.metrics[1]
+    (alone,) = history(trial, [(1, tally(arms))], metric="score")
+
+    assert [False, True] == ["are missing for" in each.comparisons[0].result.explanation for each in (point, alone)]
+
+
 def test_without_estimates_there_are_no_comparisons() -> None:
     """The first look is often at a handful of entities, of which one variant may have none."""
     points = history(definition("t"), [(5, visits({"c": (1, 2)})), (6, visits({}))], metric="visit")

@@ -114,6 +114,24 @@ def test_of_many_looks_most_are_kept_with_the_first_and_the_last(history: Histor
     assert set(kept) <= set(added)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "entities", "index"),
+    [
+        ([0, 100, 110, 120, 200], [0, 10, 11, 12, 20], 2),
+        ([0, 50, 100, 190, 195, 200], [0, 5, 10, 19, 20, 21], 4),
+        ([0, 1, 2, 100, 200, 300], [0, 1, 2, 100, 200, 300], 1),
+        ([0, 100, 200, 300, 400], [0, 0, 0, 0, 100], 2),
+        ([0, 100, 200], [0, 100, 0], 1),
+        ([0, 0, 0], [0, 0, 0], 1),
+    ],
+)
+def test_the_least_missed_look_has_the_closest_neighbours(seconds: list[int], entities: list[int], index: int) -> None:
+    """Never the first or the last one, wherever they crowd, and whatever is equal."""
+    points = [(1_000 * at, count) for at, count in zip(seconds, entities, strict=True)]
+
+    assert index == least_missed(points)
+
+
 def kept_of(points: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
     """What is left of points that come one after the other."""
     kept: list[tuple[int, int]] = []
