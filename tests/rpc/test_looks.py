@@ -171,6 +171,47 @@ def test_the_end_is_kept_whatever_has_grown(bench: Bench) -> None:
     assert stopped == bench.at(900_000, NONE)
 
 
+def test_an_end_that_was_missed_is_kept_once(bench: Bench) -> None:
+    """The process died between the end and the last look, or the iteration was shorter than a round."""
+    bench.engine.count(1_000)
+    bench.at(100_000, NONE)
+    bench.looks.end(EXP)
+    bench.clock.now_ms += 1_000
+    bench.looks.end(EXP)
+
+    assert [(100_000, 1_000)] == bench.at(200_000, NONE)
+
+
+def test_an_end_that_is_asked_for_before_the_round_is_kept_once(bench: Bench) -> None:
+    """Whoever asks right after the stop, and the round after it, see the same end."""
+    bench.engine.count(1_000)
+    bench.at(100_000)
+    bench.engine.count(1_001)
+    bench.clock.now_ms += 10
+    bench.looks.end(EXP)
+
+    assert [(100_000, 1_000), (100_010, 1_001)] == bench.at(103_000)
+    assert [(100_000, 1_000), (100_010, 1_001)] == bench.at(200_000, NONE)
+
+
+def test_an_end_that_could_not_be_kept_is_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when nothing else is due."""
+    bench.engine.count(1_000)
+    bench.at(100_000)
+    bench.engine.count(1_001)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.history, "add", _refuse)
+        with pytest.raises(CatalogUnavailableError):
+            bench.at(100_010, NONE)
+
+    assert NONE is not bench.looks._counting  # noqa: SLF001  # what makes the task look again
+    assert [(100_000, 1_000), (100_020, 1_001)] == bench.at(100_020, NONE)
+
+
+def _refuse(_looks: object) -> None:
+    raise CatalogUnavailableError
+
+
 def test_an_end_without_news_is_not_kept_again(bench: Bench) -> None:
     """Two equal points say nothing."""
     bench.engine.count(1_000)

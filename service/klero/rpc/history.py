@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import grpc
 
     from klero.analysis.worker import AnalysisWorker
-    from klero.catalog.history import History
     from klero.rpc.changes import Changes
+    from klero.rpc.looks import Looks
     from klero.rpc.results import Results
     from klero.v1.experiment_pb2 import Experiment
 
@@ -33,7 +33,7 @@ class HistoryServicer:
         self,
         changes: Changes,
         results: Results,
-        history: History,
+        looks: Looks,
         worker: AnalysisWorker,
         *,
         clock: Callable[[], int],
@@ -41,7 +41,7 @@ class HistoryServicer:
         """Name the collaborators; `clock` gives Unix milliseconds."""
         self._changes = changes
         self._results = results
-        self._history = history
+        self._looks = looks
         self._worker = worker
         self._clock = clock
 
@@ -55,23 +55,26 @@ class HistoryServicer:
         """One metric at every look; nothing before the first Start."""
         experiment = await self._changes.get(request.namespace or DEFAULT_NAMESPACE, request.id)
         metric = _metric(experiment, request.metric)
-        looks = await self._looks(experiment, request.iteration)
+        points = await self._points(experiment, request.iteration)
         judged = await self._worker.judge_history(
             experiment.SerializeToString(),
-            [(look.looked_at_ms, look.tally) for look in looks],
+            [(look.looked_at_ms, look.tally) for look in points],
             metric=metric,
             view=request.view or ResultsView.RESULTS_VIEW_SETTLED,
         )
         return pb.GetExperimentHistoryResponse.FromString(judged)
 
-    async def _looks(self, experiment: Experiment, asked: int) -> list[Look]:
+    async def _points(self, experiment: Experiment, asked: int) -> list[Look]:
         """Kept looks, and the present one unless the last of them has all that ever will be."""
-        iteration = asked or experiment.iteration
-        if iteration == 0:
+        iteration = Iteration(experiment.namespace, experiment.id, asked or experiment.iteration)
+        if iteration.iteration == 0:
             return []
-        kept = await asyncio.to_thread(self._history.looks, Iteration(experiment.namespace, experiment.id, iteration))
+        kept = await asyncio.to_thread(self._looks.kept, iteration)
         present = self._results.tally(experiment, asked)
-        if present.closed and kept and counted(present) == counted(IterationTally.FromString(kept[-1].tally)):
+        if present.closed and present.arms:
+            if not kept or counted(present) != counted(IterationTally.FromString(kept[-1].tally)):
+                await asyncio.to_thread(self._looks.end, iteration)
+                kept = await asyncio.to_thread(self._looks.kept, iteration)
             return kept
         return [*kept, Look(self._clock(), enrolled_in(present), present.SerializeToString())]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,12 +56,8 @@ class _Watched:
 
 
 def counted(tally: IterationTally) -> bytes:
-    """All of a tally but how far the journal had come: equal as long as nothing is counted."""
-    copy = IterationTally()
-    copy.CopyFrom(tally)
-    copy.ClearField("position")
-    copy.ClearField("time_ms")
-    return copy.SerializeToString(deterministic=True)
+    """What a point shows of a tally: equal as long as no arm changes, whatever came in beside it."""
+    return IterationTally(arms=tally.arms, closed=tally.closed).SerializeToString(deterministic=True)
 
 
 def enrolled_in(tally: IterationTally) -> int:
@@ -90,6 +87,7 @@ class Looks:
         self._watched: dict[Iteration, _Watched] = {}
         # When each of them is to be read next, the earliest first.
         self._due: list[tuple[int, Iteration]] = []
+        self._looking = threading.Lock()
         self._closing = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -128,17 +126,42 @@ class Looks:
         Raises:
             CatalogUnavailableError: The disk refuses; the next round tries again.
         """
-        now_ms = self._clock()
-        if counting is not self._counting:
-            for iteration in counting.keys() - self._watched.keys():
-                self._watched[iteration] = _Watched(counting[iteration])
-                heapq.heappush(self._due, (now_ms, iteration))
+        with self._looking:
+            now_ms = self._clock()
+            if counting is not self._counting:
+                for iteration in counting.keys() - self._watched.keys():
+                    self._watched[iteration] = _Watched(counting[iteration])
+                    heapq.heappush(self._due, (now_ms, iteration))
+            self._keep([(each, kept) for each in self._take_due(now_ms) if (kept := self._read(each, now_ms))])
+            for iteration in self._watched.keys() - counting.keys():
+                self._look_last(iteration)
+            # Only now, so that what failed is tried again.
             self._counting = counting
-        ended = self._watched.keys() - counting.keys()
-        due = self._take_due(now_ms)
-        self._keep([(each, kept) for each in (*due, *ended) if (kept := self._read(each, now_ms, last=each in ended))])
-        for iteration in ended:
-            del self._watched[iteration]
+
+    def kept(self, iteration: Iteration) -> list[Look]:
+        """Looks that were kept, oldest first.
+
+        Raises:
+            CatalogUnavailableError: The disk refuses.
+        """
+        return self._history.looks(iteration)
+
+    def end(self, iteration: Iteration) -> None:
+        """Keep the last look at an iteration that has closed, unless it is there already.
+
+        It is missing if the iteration took less than a round, or if the process died at its end.
+
+        Raises:
+            CatalogUnavailableError: The disk refuses.
+        """
+        with self._looking:
+            self._watched.setdefault(iteration, _Watched(began_ms=0))
+            self._look_last(iteration)
+
+    def _look_last(self, iteration: Iteration) -> None:
+        tally = self._read(iteration, self._clock(), last=True)
+        self._keep([] if tally is None else [(iteration, tally)])
+        del self._watched[iteration]
 
     def _is_due(self) -> bool:
         return bool(self._due) and self._due[0][0] <= self._clock()
@@ -148,14 +171,14 @@ class Looks:
         due: list[Iteration] = []
         while self._due and self._due[0][0] <= now_ms and len(due) < _MOST_AT_ONCE:
             _, iteration = heapq.heappop(self._due)
-            if iteration in self._counting:
+            if iteration in self._watched:
                 due.append(iteration)
                 age_ms = now_ms - self._watched[iteration].began_ms
                 pause_ms = min(max(_SHORTEST_MS, int(GROWTH * age_ms)), _LONGEST_MS)
                 heapq.heappush(self._due, (now_ms + pause_ms, iteration))
         return due
 
-    def _read(self, iteration: Iteration, now_ms: int, *, last: bool) -> IterationTally | None:
+    def _read(self, iteration: Iteration, now_ms: int, *, last: bool = False) -> IterationTally | None:
         """Tally of an iteration, if it is to be kept."""
         watched = self._watched[iteration]
         if watched.position < 0:

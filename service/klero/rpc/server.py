@@ -153,7 +153,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         hot = {method: functools.partial(_hot, decisions, method) for method in METHODS}
         parts = (
             experiments,
-            HistoryServicer(changes, results, history, worker, clock=clock),
+            HistoryServicer(changes, results, looks, worker, clock=clock),
             ForgetServicer(changes),
             AuditServicer(changes),
         )
