@@ -7,6 +7,7 @@ the message and become the metadata of `google.rpc.ErrorInfo`. `ErrorReason` doc
     |-- InvalidFieldError           fields break their rules; lists all of them
     |-- ExperimentNotFoundError
     |-- VariantNotFoundError
+    |-- MetricNotFoundError
     |-- IterationNotFoundError
     |-- OverrideNotFoundError
     |-- AlreadyExistsError
@@ -111,6 +112,14 @@ class IterationNotFoundError(KleroError):
     code = code_pb2.NOT_FOUND
     reason = ErrorReason.ERROR_REASON_ITERATION_NOT_FOUND
     message = "experiment `{experiment_id}` has no iteration {iteration}"
+
+
+class MetricNotFoundError(KleroError):
+    """Not a metric of the experiment."""
+
+    code = code_pb2.NOT_FOUND
+    reason = ErrorReason.ERROR_REASON_METRIC_NOT_FOUND
+    message = "experiment `{experiment_id}` has no metric `{metric}`"
 
 
 class VariantNotFoundError(KleroError):

@@ -39,6 +39,7 @@ SERVED = {
     "klero.v1.ExperimentService.ListAuditEntries",
     "klero.v1.ExperimentService.GetExperimentStatus",
     "klero.v1.ExperimentService.GetExperimentResults",
+    "klero.v1.ExperimentService.GetExperimentHistory",
     "klero.v1.ExperimentService.ForgetEntity",
     "klero.v1.ExperimentService.SetOverride",
     "klero.v1.ExperimentService.DeleteOverride",

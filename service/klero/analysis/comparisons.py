@@ -43,10 +43,18 @@ def _doubted(compared: Compared, basis: Basis) -> Compared:
     return dataclasses.replace(compared, obstacle=compared.obstacle or doubt)
 
 
-def by_plan(compared: Sequence[Compared], basis: Basis) -> list[tuple[Compared, SignificanceResult]]:
+def by_plan(
+    compared: Sequence[Compared], basis: Basis, *, metric: str | None = None
+) -> list[tuple[Compared, SignificanceResult]]:
     """Results, corrected within the primary metric and within all others, in the order of `compared`.
 
     The primary metric is a family of its own at full alpha, because it alone decides.
+
+    Args:
+        compared: All comparisons, or those of whole families.
+        basis: What they are judged by.
+        metric: Whose results are wanted. None: those of all.
+
     """
     adjusted: list[float | None] = [None] * len(compared)
     sizes = [1] * len(compared)
@@ -60,6 +68,7 @@ def by_plan(compared: Sequence[Compared], basis: Basis) -> list[tuple[Compared, 
     return [
         (each, _significance(each, basis, p_value, family=size))
         for each, p_value, size in zip(compared, adjusted, sizes, strict=True)
+        if metric is None or each.metric.name == metric
     ]
 
 

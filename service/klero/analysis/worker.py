@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from klero.storage.v1.tally_pb2 import Breakdown, IterationTally
 from klero.v1.experiment_pb2 import Experiment
+from klero.v1.experiment_service_pb2 import GetExperimentHistoryResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from klero.analysis.options import JudgeOptions
+    from klero.v1.results_pb2 import ResultsView
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +54,23 @@ class AnalysisWorker:
 
         """
         return await self._run(_judge, definition, tally, options, dict(breakdowns or {}))
+
+    async def judge_history(
+        self, definition: bytes, looks: Sequence[tuple[int, bytes]], *, metric: str, view: ResultsView.ValueType
+    ) -> bytes:
+        """Judge one metric at all looks, serialized `GetExperimentHistoryResponse`; see `klero.analysis.history`.
+
+        Args:
+            definition: Serialized `klero.v1.Experiment`.
+            looks: Unix milliseconds and serialized `klero.storage.v1.IterationTally`, oldest first.
+            metric: Its name. Empty: no comparisons.
+            view: SETTLED or LIVE.
+
+        Raises:
+            BrokenProcessPool: The process died twice over the same call.
+
+        """
+        return await self._run(_judge_history, definition, looks, metric, view)
 
     async def warm_up(self) -> int:
         """Start the process and load the statistics, so that the first results do not wait for it.
@@ -99,6 +118,7 @@ def _die_with_parent() -> None:
 
 def _load() -> int:
     # Imported here, because this module is imported by the server too.
+    import klero.analysis.history  # noqa: PLC0415
     import klero.analysis.judge  # noqa: F401, PLC0415
 
     return os.getpid()
@@ -114,3 +134,17 @@ def _judge(definition: bytes, tally: bytes, options: JudgeOptions, breakdowns: M
         breakdowns={dimension: Breakdown.FromString(found) for dimension, found in breakdowns.items()},
     )
     return results.SerializeToString(deterministic=True)
+
+
+def _judge_history(
+    definition: bytes, looks: Sequence[tuple[int, bytes]], metric: str, view: ResultsView.ValueType
+) -> bytes:
+    from klero.analysis.history import history  # noqa: PLC0415 - as above
+
+    points = history(
+        Experiment.FromString(definition),
+        [(looked_at_ms, IterationTally.FromString(tally)) for looked_at_ms, tally in looks],
+        metric=metric,
+        view=view,
+    )
+    return GetExperimentHistoryResponse(metric=metric, points=points).SerializeToString(deterministic=True)

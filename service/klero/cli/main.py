@@ -32,6 +32,7 @@ _COMMANDS = {
     "demo": "klero.cli.demo.command",
     "export": "klero.cli.export",
     "forget": "klero.cli.forget",
+    "history": "klero.cli.history",
     "import": "klero.cli.import_data",
     "journal": "klero.cli.journal",
     "list": "klero.cli.read",

@@ -44,7 +44,7 @@ def rows(
         entities = f"{found.sample_size:,}"
         if metric.HasField("window"):
             entities = f"{entities} of {result.enrolled:,}"
-        yield variant.name or variant.id, entities, value, *_comparison(compared.get(variant.id))
+        yield variant.name or variant.id, entities, value, *comparison_cells(compared.get(variant.id))
 
 
 def _value_title(metric: Metric) -> str:
@@ -53,8 +53,8 @@ def _value_title(metric: Metric) -> str:
     return _KINDS.get(metric.type, "mean")
 
 
-def _comparison(comparison: Comparison | None) -> tuple[str, str, str]:
-    """Lift, its interval and p; the control is compared with nobody."""
+def comparison_cells(comparison: Comparison | None) -> tuple[str, str, str]:
+    """Cells of one comparison: lift, its interval and p; empty ones for the control, compared with nobody."""
     if comparison is None:
         return "", "", ""
     result = comparison.result

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from klero.rpc.methods import Call
 
 _WITHOUT_JOURNAL = frozenset({"GetExperiment", "ListExperiments", "ListAuditEntries", "ListOverrides"})
-_BEHIND = frozenset({"GetExperimentResults", "GetExperimentStatus"})
+_BEHIND = frozenset({"GetExperimentResults", "GetExperimentHistory", "GetExperimentStatus"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from klero import lifecycle
 from klero.audit import field_changes
+from klero.catalog.history import Iteration
 from klero.errors import CatalogContendedError, KleroError
 from klero.overrides import effect
 from klero.v1.events_pb2 import AuditEntry, ResourceType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from klero.catalog.requests import Remembered
     from klero.catalog.sqlite import SqliteCatalog
@@ -74,11 +75,17 @@ class Changes:
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._changing = asyncio.Lock()
         self._timed: list[Experiment] = []
+        self._counting: dict[Iteration, int] = {}
 
     @property
     def timed(self) -> list[Experiment]:
         """Experiments in force whose status can change without anybody's call."""
         return self._timed
+
+    @property
+    def counting(self) -> Mapping[Iteration, int]:
+        """Iterations that run or drain, each with its start, Unix milliseconds; another object after a change."""
+        return self._counting
 
     async def get(self, namespace: str, experiment_id: str) -> Experiment:
         """The stored definition."""
@@ -282,6 +289,11 @@ class Changes:
     def _put_in_force(self, snapshot: Snapshot) -> None:
         self._engine.load(snapshot)
         self._timed = [each for each in snapshot.experiments if lifecycle.is_timed(each)]
+        self._counting = {
+            Iteration(each.namespace, each.id, each.iteration): each.started_at.ToMilliseconds()
+            for each in snapshot.experiments
+            if each.status in lifecycle.MEASURING
+        }
 
     async def _forget(self, namespace: str, entity_id: str, cause: Cause) -> int:
         # The trail outlives the entity, so that it has a name of it only that nobody can read,

@@ -43,7 +43,7 @@ class Results:
         Raises:
             IterationNotFoundError: There was no such iteration.
         """
-        tally = self._tally(experiment, iteration)
+        tally = self.tally(experiment, iteration)
         now_ms = self._clock()
         options = JudgeOptions(
             collected_at_ms=now_ms,
@@ -71,14 +71,18 @@ class Results:
     def counters(self, experiment: Experiment) -> Iterator[Counter]:
         """What was counted beside the results of the latest iteration."""
         return counters(
-            self._tally(experiment, 0),
+            self.tally(experiment, 0),
             self._engine.journal_tally(),
             rejected_items=self._engine.rejected_items,
             dropped_exposures=self._engine.dropped_exposures,
         )
 
-    def _tally(self, experiment: Experiment, iteration: int) -> IterationTally:
-        """Read the tally; without entities if the latest iteration is not in the journal."""
+    def tally(self, experiment: Experiment, iteration: int) -> IterationTally:
+        """Read the tally of an iteration, 0 is the latest; without entities if the journal does not know that.
+
+        Raises:
+            IterationNotFoundError: There was no such iteration.
+        """
         tally = self._engine.tally(experiment.namespace, experiment.id, iteration or experiment.iteration)
         if tally is None and iteration:
             raise IterationNotFoundError(

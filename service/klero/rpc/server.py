@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import uuid
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from klero.analysis.worker import AnalysisWorker
+from klero.catalog.history import History
 from klero.catalog.sqlite import SqliteCatalog
 from klero.data_directory import DataDirectory
 from klero.engine import Engine
@@ -39,7 +40,9 @@ from klero.rpc.changes import Changes
 from klero.rpc.decisions import METHODS, Decisions, Waiting
 from klero.rpc.experiments import ExperimentServicer
 from klero.rpc.forget import ForgetServicer
+from klero.rpc.history import HistoryServicer
 from klero.rpc.judging import JudgingServicer
+from klero.rpc.looks import Looks
 from klero.rpc.methods import handlers
 from klero.rpc.overrides import OverrideServicer
 from klero.rpc.results import Results
@@ -136,6 +139,9 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         stack.push_async_callback(_close_journal, engine, writer, checkpointer)
         timetable = Timetable(changes, engine, clock=clock)
         stack.push_async_callback(timetable.close)
+        history = stack.enter_context(closing(History(stores.directory.catalog)))
+        looks = Looks(changes, engine, history, clock=clock)
+        stack.push_async_callback(looks.close)
         server = grpc.aio.server(
             options=[
                 # A second server on the port would silently share it.
@@ -151,6 +157,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
             ExperimentServicer(changes, clock=clock),
             TransitionServicer(changes, clock=clock),
             JudgingServicer(changes, results, engine, waiting),
+            HistoryServicer(changes, results, looks, worker, clock=clock),
             OverrideServicer(changes, clock=clock),
             ForgetServicer(changes),
             AuditServicer(changes),
@@ -174,7 +181,7 @@ async def _serve(settings: Settings, stores: Stores, engine: Engine, *, ready: C
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         stopping = _stop_signals(server)
-        begun = asyncio.create_task(_begin(beginning, timetable))
+        begun = asyncio.create_task(_begin(beginning, timetable, looks))
         stack.push_async_callback(beginning.stop, begun)
         begun.add_done_callback(functools.partial(_stop_on_failure, stopping))
         await asyncio.wait({begun}, timeout=_PATIENCE_S)
@@ -236,9 +243,10 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
-async def _begin(beginning: Beginning, timetable: Timetable) -> None:
+async def _begin(beginning: Beginning, *watching: Timetable | Looks) -> None:
     if await beginning.run():
-        timetable.start()
+        for task in watching:
+            task.start()
 
 
 def _stop_on_failure(stopping: asyncio.Event, begun: asyncio.Task[None]) -> None:
