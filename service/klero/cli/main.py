@@ -36,6 +36,7 @@ _COMMANDS = {
     "journal": "klero.cli.journal",
     "list": "klero.cli.read",
     "record": "klero.cli.record",
+    "report": "klero.cli.report",
     "results": "klero.cli.results",
     "serve": "klero.cli.serve",
     "show": "klero.cli.read",
