@@ -106,7 +106,9 @@ def results(made: Experiment, *, entities: int = 8000, seed: int = 7) -> Experim
         iteration=made.iteration,
         as_of=123_456,
         engine_version="0.0.0",
-        progress=Progress(enrolled=entities * len(variants), settled=entities * len(variants), required=60_000),
+        progress=Progress(
+            enrolled=entities * len(variants), settled=entities * len(variants), required=60_000, fraction=0.4
+        ),
         health=[
             HealthCheck(name="sample_ratio", state=HealthState.HEALTH_STATE_OK, message="Shares are as planned."),
             HealthCheck(name="late_outcomes", state=HealthState.HEALTH_STATE_WARNING, message="3 % came late."),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TIME_TICKS, _VALUE_TICKS = 4, 4
 # Intervals of the first looks are wider by orders of magnitude and would flatten all later ones: an
 # interval wider than this many times the last one runs out of the plot.
-_WIDEST = 4
+_WIDEST = 2.5
 # As far above and below the plot as anything is drawn, in percent of its height.
 _BEYOND = 100.0
 # Two looks make a line.

@@ -28,7 +28,8 @@ class Whisker:
     """
 
     name: str
-    summary: str
+    estimate_text: str
+    interval_text: str
     standing: Standing
     estimate: float | None
     left: float | None
@@ -69,10 +70,7 @@ def forest(experiment: Experiment, results: ExperimentResults, metric: Metric) -
     baseline = readings.name_of(experiment.control)
     return Forest(
         title=f"{metric.name}: difference from {baseline}",
-        description=" ".join(
-            f"{names[found.variant_id]}: {whisker.summary}, {whisker.standing}."
-            for found, whisker in zip(compared, whiskers, strict=True)
-        ),
+        description=" ".join(_sentence(found, metric, names[found.variant_id], unit) for found in compared),
         axis=readings.axis_title(experiment, unit),
         whiskers=whiskers,
         ticks=list(zip(map(scale.place, ticks), tick_labels(ticks, signed=True), strict=True)),
@@ -101,7 +99,8 @@ def _whisker(found: Comparison, metric: Metric, name: str, unit: Unit, scale: Sc
         right = scale.place(unit.factor * interval.upper) if interval.HasField("upper") else 100.0
     return Whisker(
         name=readings.short(name),
-        summary=readings.summary(unit, result),
+        estimate_text=unit.signed(result.effect) if result.HasField("effect") else "",
+        interval_text="" if interval is None else unit.span(interval),
         standing=readings.standing(metric, result),
         estimate=scale.place(unit.factor * result.effect) if result.HasField("effect") else None,
         left=left,
@@ -109,6 +108,14 @@ def _whisker(found: Comparison, metric: Metric, name: str, unit: Unit, scale: Sc
         open_left=interval is not None and not interval.HasField("lower"),
         open_right=interval is not None and not interval.HasField("upper"),
     )
+
+
+def _sentence(found: Comparison, metric: Metric, name: str, unit: Unit) -> str:
+    """What a row shows, for who does not see it."""
+    came_out = readings.standing(metric, found.result)
+    if not found.result.HasField("effect"):
+        return f"{name}: {came_out}."
+    return f"{name}: {readings.summary(unit, found.result)}, {came_out}."
 
 
 def _shade(scale: Scale, minimum: float) -> tuple[float, float]:

@@ -96,7 +96,7 @@ def _reading(data: ReportData) -> str:
     return (
         f"Drawn are differences from the control with {readings.kind_of_interval(data.results)}"
         f"{', wide enough for all comparisons at once' if together else ''}."
-        f"{' P is corrected for the number of comparisons.' if readings.is_corrected(data.results) else ''}"
+        f"{' Every p is corrected for the number of comparisons.' if readings.is_corrected(data.results) else ''}"
     )
 
 

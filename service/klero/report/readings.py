@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from klero.v1.experiment_pb2 import Experiment, Metric, Variant
     from klero.v1.results_pb2 import ConfidenceInterval, ExperimentResults, MetricResult, SignificanceResult
 
-_LONGEST_NAME = 26
+_WIDEST_NAME = 22
 _DIRECTIONS = {
     MetricGoal.METRIC_GOAL_INCREASE: "more is better",
     MetricGoal.METRIC_GOAL_DECREASE: "less is better",
@@ -75,9 +76,7 @@ def shown_interval(result: SignificanceResult) -> ConfidenceInterval | None:
 
 
 def summary(unit: Unit, result: SignificanceResult) -> str:
-    """The difference and the interval around it: `+8.95 (+3.8 to +5.2)`."""
-    if not result.HasField("effect"):
-        return "no estimate"
+    """A computed difference and the interval around it: `+8.95 (+3.8 to +5.2)`."""
     interval = shown_interval(result)
     estimate = unit.signed(result.effect)
     return estimate if interval is None else f"{estimate} ({unit.span(interval)})"
@@ -128,4 +127,10 @@ def name_of(variant: Variant) -> str:
 
 def short(name: str) -> str:
     """A name that fits into a plot; what is cut stands whole in the table below."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    width = 0
+    for index, character in enumerate(name):
+        # Chinese, Japanese and Korean letters are as wide as two others.
+        width += 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+        if width > _WIDEST_NAME:
+            return f"{name[:index]}…"
+    return name

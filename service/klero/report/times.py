@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from klero.report.scale import Scale
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_QUARTER_S = 91 * _DAY_S
 _STEPS_S = (
     *(1, 2, 5, 10, 30),
     *(_MINUTE_S * minutes for minutes in (1, 2, 5, 10, 30)),
     *(_HOUR_S * hours for hours in (1, 3, 6, 12)),
-    *(_DAY_S * days for days in (1, 2, 7, 14, 28, 91, 182, 364)),
+    *(_DAY_S * days for days in (1, 2, 7, 14, 28)),
+    *(_QUARTER_S * quarters for quarters in (1, 2, 4)),
 )
 
 
@@ -43,7 +45,7 @@ def _label(at_s: float, step_s: int) -> str:
     """A time of day between midnights, a date on them."""
     at = _datetime(at_s)
     if at_s % _DAY_S == 0:
-        return f"{at.day} {at:%b}" if step_s < _STEPS_S[-1] else f"{at:%b %Y}"
+        return f"{at.day} {at:%b}" if step_s < _QUARTER_S else f"{at:%b %Y}"
     return f"{at:%H:%M}" if step_s >= _MINUTE_S else f"{at:%H:%M:%S}"
 
 
