@@ -117,6 +117,15 @@ def test_enrolment_has_a_line_a_variant_told_apart_without_colour() -> None:
     assert pytest.approx(8000, rel=1e-4) == value_at(plot, places(plot.all("path")[0])[-1][1])
 
 
+def test_more_is_further_up_and_later_is_further_right() -> None:
+    """Enrolment only grows, so its line only climbs."""
+    line = places(plots(made.data(), "enrolment")[0].all("path")[0])
+
+    assert sorted(line, key=lambda place: place[0]) == line
+    assert sorted(line, key=lambda place: -place[1]) == line
+    assert line[-1][1] < line[0][1]
+
+
 def test_all_looks_at_one_time_are_still_a_plot() -> None:
     """A clock that stood still divides nothing by zero."""
     data = made.data(history=made.history(made.experiment(), seconds=0))

@@ -109,8 +109,7 @@ def test_an_open_end_and_a_gap_are_words() -> None:
 def test_text_from_outside_stays_text() -> None:
     """Anyone may name a variant; nobody may run a program in the browser of who reads of it."""
     experiment = made.experiment(treatments=1, metrics=2, windowed=True)
-    for message in (experiment, experiment.control, *experiment.variants, *experiment.metrics):
-        message.name = EVIL
+    experiment.name = experiment.control.name = experiment.variants[0].name = experiment.metrics[0].name = EVIL
     experiment.hypothesis = experiment.description = EVIL
     experiment.metrics[0].unit = experiment.metrics[1].unit = experiment.metrics[0].description = EVIL
     experiment.metrics[1].name = "other" + EVIL
