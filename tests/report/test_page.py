@@ -93,6 +93,20 @@ def test_the_plain_interval_stands_where_there_is_no_other() -> None:
     assert "at once" not in section(data, "estimates").text
 
 
+def test_a_decision_beside_an_interval_with_0_is_explained() -> None:
+    """Holm's correction is sharper than intervals for all at once, and the two must not look like a mistake."""
+    data = made.data(made.experiment(treatments=1, metrics=1))
+    result = data.results.comparisons[0].result
+    sentence = "which can decide where an interval for all at once still includes 0."
+    shown = []
+    for significant, lower in ((True, -0.01), (True, 0.001), (False, -0.01)):
+        result.significant = significant
+        result.simultaneous_interval.lower, result.simultaneous_interval.upper = lower, 0.03
+        shown.append(sentence in section(data, "estimates").text)
+
+    assert [True, False, False] == shown
+
+
 def test_an_open_end_and_a_gap_are_words() -> None:
     """Neither is a number, so neither looks like one."""
     data = made.data(made.experiment(treatments=2, metrics=1))

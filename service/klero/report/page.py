@@ -21,6 +21,7 @@ from klero.v1.results_pb2 import Verdict
 
 if TYPE_CHECKING:
     from klero.report.data import ReportData
+    from klero.v1.results_pb2 import SignificanceResult
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS = (
@@ -92,12 +93,23 @@ def _reading(data: ReportData) -> str:
     """How to read the estimates, once for all plots."""
     if not data.results.comparisons:
         return ""
-    together = any(found.result.HasField("simultaneous_interval") for found in data.results.comparisons)
-    return (
-        f"Drawn are differences from the control with {readings.kind_of_interval(data.results)}"
-        f"{', wide enough for all comparisons at once' if together else ''}."
-        f"{' Every p is corrected for the number of comparisons.' if readings.is_corrected(data.results) else ''}"
-    )
+    reading = f"Drawn are differences from the control with {readings.kind_of_interval(data.results)}"
+    if any(found.result.HasField("simultaneous_interval") for found in data.results.comparisons):
+        reading += ", wide enough for all comparisons at once"
+    if readings.is_corrected(data.results):
+        reading += ". Every p is corrected for the number of comparisons"
+    if any(_straddles(found.result) for found in data.results.comparisons):
+        reading += ", one after the other, which can decide where an interval for all at once still includes 0"
+    return f"{reading}."
+
+
+def _straddles(result: SignificanceResult) -> bool:
+    """Whether a decided comparison is drawn with 0 inside its interval."""
+    interval = readings.shown_interval(result)
+    if interval is None or not (result.significant and result.HasField("adjusted_p_value")):
+        return False
+    below = not interval.HasField("lower") or interval.lower <= 0
+    return below and (not interval.HasField("upper") or interval.upper >= 0)
 
 
 def _history_reading(data: ReportData) -> str:
