@@ -90,13 +90,13 @@ tools:
 test-tools: tools
 	@packages=; \
 	need() { command -v "$$1" >/dev/null 2>&1 || packages="$$packages $$2"; }; \
-	need strace strace; need mount mount; need mkfs.ext4 e2fsprogs; \
+	need strace strace; need mount mount; need mkfs.ext4 e2fsprogs; need chromium chromium; \
 	if [ -z "$$packages" ]; then exit 0; fi; \
 	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then \
 		echo "Installing what the tests need:$$packages"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null; \
 	else \
-		echo "not there, so some tests of the disk are skipped:$$packages - Debian: apt-get install$$packages"; \
+		echo "not there, so some tests of the disk and of reports are skipped:$$packages - Debian: apt-get install$$packages"; \
 	fi
 
 $(STAMPS)/python: constraints.txt | tools

@@ -63,6 +63,7 @@ PYTHON_ONLY_IN = {
     "grpc_health": {"rpc"},
     "grpc_reflection": {"rpc"},
     "grpc_status": {"rpc", "client"},
+    "jinja2": {"report"},
     "klero._core": {"engine", "client"},
     "numpy": {"analysis", "report"},
     "scipy": {"analysis", "report"},

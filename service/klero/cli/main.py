@@ -38,6 +38,7 @@ _COMMANDS = {
     "list": "klero.cli.read",
     "override": "klero.cli.override",
     "record": "klero.cli.record",
+    "report": "klero.cli.report",
     "results": "klero.cli.results",
     "serve": "klero.cli.serve",
     "show": "klero.cli.read",

@@ -24,9 +24,16 @@ def empty_table(metric: Metric, *, first: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in first:
         table.add_column(column, overflow="ellipsis", no_wrap=True, min_width=7)
-    for column in ("entities", _value_title(metric), "lift", "interval", "p"):
+    for column in ("entities", value_title(metric), "lift", "interval", "p"):
         table.add_column(column, justify="right", no_wrap=True)
     return table
+
+
+def value_title(metric: Metric) -> str:
+    """What the metric's values are: `rate`, `ratio`, `mean`, or a quantile as `p95`."""
+    if metric.type == MetricType.METRIC_TYPE_QUANTILE:
+        return f"p{100 * metric.quantile:g}"
+    return _KINDS.get(metric.type, "mean")
 
 
 def rows(
@@ -45,12 +52,6 @@ def rows(
         if metric.HasField("window"):
             entities = f"{entities} of {result.enrolled:,}"
         yield variant.name or variant.id, entities, value, *comparison_cells(compared.get(variant.id))
-
-
-def _value_title(metric: Metric) -> str:
-    if metric.type == MetricType.METRIC_TYPE_QUANTILE:
-        return f"p{100 * metric.quantile:g}"
-    return _KINDS.get(metric.type, "mean")
 
 
 def comparison_cells(comparison: Comparison | None) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from klero.report import readings
 from klero.report.rows import empty_table, rows
 from klero.report.segments import segment_tables
 from klero.v1.results_pb2 import HealthState
@@ -23,12 +24,22 @@ if TYPE_CHECKING:
 _STYLES = {HealthState.HEALTH_STATE_WARNING: "yellow", HealthState.HEALTH_STATE_FAILED: "red"}
 
 
+def question(experiment: Experiment) -> RenderableType:
+    """What the experiment is called and what it is to show."""
+    parts = [Text(experiment.name or experiment.id, style="bold underline")]
+    if experiment.hypothesis:
+        parts.append(Text(experiment.hypothesis))
+    return Group(*parts, Text())
+
+
 def results_table(experiment: Experiment, results: ExperimentResults) -> RenderableType:
     """Verdict, a table per metric, how to read them, segments, and health."""
     parts: list[RenderableType] = [Text(results.recommendation, style="bold"), Text()]
     for metric in experiment.metrics:
         parts += [_title(metric), metric_table(experiment, results, metric), Text()]
-    parts.extend(_reading(results))
+    if results.comparisons:
+        corrected = " (corrected)" if readings.is_corrected(results) else ""
+        parts.append(Text(f"{readings.kind_of_interval(results)}; * significant{corrected}.", style="dim"))
     parts.extend(segment_tables(experiment, results))
     parts.extend(health_lines(results.health))
     return Group(*parts)
@@ -43,24 +54,8 @@ def metric_table(experiment: Experiment, results: ExperimentResults, metric: Met
 
 
 def _title(metric: Metric) -> Text:
-    marks = [mark for mark in ("primary" if metric.primary else "", _direction(metric)) if mark]
-    return Text(f"{metric.name} ({', '.join(marks)})" if marks else metric.name, style="bold")
-
-
-def _direction(metric: Metric) -> str:
-    return {1: "more is better", 2: "less is better"}.get(metric.goal, "")
-
-
-def _reading(results: ExperimentResults) -> Iterator[Text]:
-    """What the numbers are, once for all tables."""
-    if not results.comparisons:
-        return
-    first = results.comparisons[0].result
-    level = f"{100 * first.confidence_level:g} %"
-    kind = "confidence sequences, right at every look" if first.always_valid else "intervals, right at the planned end"
-    corrected = any(found.result.HasField("adjusted_p_value") for found in results.comparisons)
-    correction = " (corrected)" if corrected else ""
-    yield Text(f"{level} {kind}; * significant{correction}.", style="dim")
+    marks = readings.marks(metric)
+    return Text(f"{metric.name} ({marks})" if marks else metric.name, style="bold")
 
 
 def health_lines(checks: Sequence[HealthCheck]) -> Iterator[Text]:
