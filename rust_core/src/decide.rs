@@ -82,22 +82,24 @@ pub fn decide<'s>(experiment: &'s CompiledExperiment, who: Who<'s>, now_ms: i64)
         let variant = experiment.variant(position);
         return Decision { variant, enrolled: true, enabled: variant.enabled, ..outside(reason, entity_id) };
     }
-    match experiment.status {
-        ExperimentStatus::Running => {}
-        ExperimentStatus::Unspecified | ExperimentStatus::Draft | ExperimentStatus::Scheduled => {
-            return outside(DecisionReason::NotStarted, entity_id);
-        }
+    let unshipped = match experiment.status {
+        ExperimentStatus::Running => None,
         ExperimentStatus::Paused => return outside(DecisionReason::Paused, entity_id),
+        // What was shipped stays until the next iteration begins.
+        ExperimentStatus::Unspecified | ExperimentStatus::Draft | ExperimentStatus::Scheduled => {
+            Some(DecisionReason::NotStarted)
+        }
         ExperimentStatus::Draining
         | ExperimentStatus::Stopped
         | ExperimentStatus::RolledBack
-        | ExperimentStatus::Archived => {
-            let Some(shipped) = experiment.shipped else {
-                return outside(DecisionReason::Stopped, entity_id);
-            };
-            let variant = experiment.variant(shipped);
-            return Decision { variant, enabled: variant.enabled, ..outside(DecisionReason::Shipped, entity_id) };
-        }
+        | ExperimentStatus::Archived => Some(DecisionReason::Stopped),
+    };
+    if let Some(reason) = unshipped {
+        let Some(shipped) = experiment.shipped else {
+            return outside(reason, entity_id);
+        };
+        let variant = experiment.variant(shipped);
+        return Decision { variant, enabled: variant.enabled, ..outside(DecisionReason::Shipped, entity_id) };
     }
     if !experiment.gate.admits(entity_id, now_ms) {
         return outside(DecisionReason::NotInTraffic, entity_id);

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from klero.errors import InvalidFieldError
-from klero.rpc.paging import after, page_size, page_size_faults, page_token
+from klero.rpc.paging import page_of, page_token
 from klero.rpc.requests import namespace_of
 from klero.v1 import experiment_service_pb2 as pb
 from klero.v1.events_pb2 import ResourceType
@@ -36,9 +35,7 @@ class AuditServicer:
 
     async def page(self, request: pb.ListAuditEntriesRequest, _context: object) -> pb.ListAuditEntriesResponse:
         """Entries newest first; the token of a page is the revision of its last entry."""
-        if faults := page_size_faults(request.page_size):
-            raise InvalidFieldError(tuple(faults))
-        last, size = after(request, request.page_token), page_size(request.page_size)
+        size, last = page_of(request)
         before = min(int(last), _NEWEST) if last.isdecimal() else _NEWEST
         found = await self._changes.audit_page(
             namespace_of(request), before=before, size=size + 1, wanted=lambda entry: _matches(request, entry)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from klero import engine as core
 from klero import lifecycle
-from klero.errors import AlreadyExistsError, ExperimentNotFoundError, InvalidFieldError
+from klero.errors import AlreadyExistsError, ExperimentNotFoundError
 from klero.rpc.changes import Cause
 from klero.rpc.filters import conditions
-from klero.rpc.paging import after, page_size, page_size_faults, page_token
+from klero.rpc.paging import page_of, page_token
 from klero.rpc.requests import answered_once, namespace_of, timestamp
 from klero.rpc.updates import Updating
 from klero.v1 import experiment_service_pb2 as pb
@@ -68,10 +68,7 @@ class ExperimentServicer:
 
     async def page(self, request: pb.ListExperimentsRequest, _context: object) -> pb.ListExperimentsResponse:
         """Definitions by id that pass the filter."""
-        if faults := page_size_faults(request.page_size):
-            raise InvalidFieldError(tuple(faults))
-        wanted, last = conditions(request.filter), after(request, request.page_token)
-        size = page_size(request.page_size)
+        wanted, (size, last) = conditions(request.filter), page_of(request)
         found = await self._changes.page(namespace_of(request), after=last, size=size + 1, wanted=wanted)
         more = page_token(request, found[size - 1].id) if len(found) > size else ""
         return pb.ListExperimentsResponse(experiments=found[:size], next_page_token=more)

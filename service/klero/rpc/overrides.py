@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from klero import overrides
-from klero.errors import InvalidFieldError
 from klero.overrides import Whom
 from klero.rpc.changes import Cause
-from klero.rpc.paging import after, page_size, page_size_faults, page_token
+from klero.rpc.paging import page_of, page_token
 from klero.rpc.requests import answered_once, namespace_of
 from klero.v1 import experiment_service_pb2 as pb
 
@@ -75,13 +74,11 @@ class OverrideServicer:
 
     async def page(self, request: pb.ListOverridesRequest, _context: object) -> pb.ListOverridesResponse:
         """Overrides by experiment, then entity; the token of a page is the name of its last override."""
-        if faults := page_size_faults(request.page_size):
-            raise InvalidFieldError(tuple(faults))
-        namespace, last = namespace_of(request), after(request, request.page_token)
+        namespace, (size, last) = namespace_of(request), page_of(request)
         if request.experiment_id:
             # A mistyped id has no overrides either: it is refused instead.
             await self._changes.get(namespace, request.experiment_id)
-        size, (experiment_id, _, entity_id) = page_size(request.page_size), last.partition("/")
+        experiment_id, _, entity_id = last.partition("/")
         found = await self._changes.overrides_page(
             namespace,
             experiment_id=request.experiment_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klero.errors import FieldViolation, InvalidFieldError
 
@@ -15,37 +15,37 @@ _MOST = 1000
 _DIGEST_CHARS = 8
 
 
-def page_size_faults(requested: int) -> list[FieldViolation]:
-    """What is wrong with `page_size` of a request."""
-    if 0 <= requested <= _MOST:
-        return []
-    return [FieldViolation("pageSize", f"{requested} must be from 0 to {_MOST}")]
+class Page(NamedTuple):
+    """The part of a list that is asked for."""
+
+    size: int
+    """Most items."""
+
+    last: str
+    """The last item of the page before. Empty: this is the first."""
 
 
-def page_size(requested: int) -> int:
-    """Items of a page, for a size without faults; 0 asks for the default."""
-    return requested or _DEFAULT
+def page_of(request: Any) -> Page:  # noqa: ANN401  # every list has the fields
+    """Read which page is asked for.
+
+    Raises:
+        InvalidFieldError: The size is none, or no answer to a request with the same other fields has given the token.
+    """
+    violations = []
+    if not 0 <= request.page_size <= _MOST:
+        violations.append(FieldViolation("pageSize", f"{request.page_size} must be from 0 to {_MOST}"))
+    digest, _, last = request.page_token.partition("-")
+    if request.page_token and digest != _digest(request):
+        why = "belongs to a list with other fields, or to none: send what an answer gave, with the same other fields"
+        violations.append(FieldViolation("pageToken", why))
+    if violations:
+        raise InvalidFieldError(tuple(violations))
+    return Page(request.page_size or _DEFAULT, last)
 
 
 def page_token(request: Message, last: str) -> str:
     """Leads to the items after `last`, for requests that otherwise equal `request`."""
     return f"{_digest(request)}-{last}"
-
-
-def after(request: Message, token: str) -> str:
-    """The last item of the page before; empty for the first page.
-
-    Raises:
-        InvalidFieldError: No answer to a request with the same other fields has given the token.
-    """
-    if not token:
-        return ""
-    digest, dash, last = token.partition("-")
-    if not dash or digest != _digest(request):
-        raise InvalidFieldError(
-            (FieldViolation("pageToken", "belongs to a list with other fields: send it with the same ones"),)
-        )
-    return last
 
 
 def _digest(request: Message) -> str:
