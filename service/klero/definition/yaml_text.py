@@ -7,7 +7,8 @@ and times stay text. Anchors are refused: a few lines of them can grow to gigaby
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import yaml
 
@@ -50,13 +51,13 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         self.values += 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _fault("anchors and aliases are not allowed, write the value out", event.start_mark)
+            _refuse("anchors and aliases are not allowed, write the value out", event.start_mark)
         if getattr(event, "tag", None):
-            raise _fault("tags such as `!!str` are not allowed, put text in quotes", event.start_mark)
+            _refuse("tags such as `!!str` are not allowed, put text in quotes", event.start_mark)
         if self.depth > MAX_DEPTH:
-            raise _fault(f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
+            _refuse(f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
         if self.values > MAX_VALUES:
-            raise _fault(f"more than {MAX_VALUES} keys and values in one file are not allowed", event.start_mark)
+            _refuse(f"more than {MAX_VALUES} keys and values in one file are not allowed", event.start_mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -65,9 +66,9 @@ class _Loader(yaml.SafeLoader):
         seen: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _fault("a list or mapping is not allowed as a key, write text", key.start_mark)
+                _refuse("a list or mapping is not allowed as a key, write text", key.start_mark)
             if key.value in seen:
-                raise _fault(f"`{key.value}` is given twice, first in line {seen[key.value]}", key.start_mark)
+                _refuse(f"`{key.value}` is given twice, first in line {seen[key.value]}", key.start_mark)
             seen[key.value] = key.start_mark.line + 1
         return super().construct_mapping(node, deep=deep)
 
@@ -109,15 +110,16 @@ def documents(text: str, source_name: str) -> list[Document]:
     try:
         loader = _Loader(text)
         while loader.check_node():
-            node = loader.get_node()
+            node = cast("yaml.Node", loader.get_node())
             if isinstance(node, yaml.ScalarNode) and not node.value:
                 continue
             values = loader.construct_document(node)
             if not isinstance(values, dict):
                 kind = "a list" if isinstance(values, list) else "a single value"
                 problem = f"{kind} is not allowed here, write a mapping of fields; `---` separates definitions"
-                raise _fault(problem, node.start_mark)
-            found.append(Document(values, source_name, _place(node.start_mark), lambda node=node: _places(node, "")))  # type: ignore[misc]  # the default binds this turn's node
+                _refuse(problem, node.start_mark)
+            places = partial(_places, node, "")
+            found.append(Document(values, source_name, _place(node.start_mark), places))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise TextError(source_name, _in_words(error), _place(mark) if mark else None) from error
@@ -146,8 +148,8 @@ def _places(node: yaml.Node, path: str) -> Iterator[tuple[str, Place]]:
             yield from _places(item, here)
 
 
-def _fault(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+def _refuse(problem: str, mark: yaml.Mark) -> NoReturn:
+    raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _place(mark: yaml.Mark) -> Place:
