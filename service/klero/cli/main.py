@@ -37,6 +37,7 @@ _COMMANDS = {
     "list": "klero.cli.read",
     "record": "klero.cli.record",
     "results": "klero.cli.results",
+    "schema": "klero.cli.schema",
     "serve": "klero.cli.serve",
     "show": "klero.cli.read",
     "start": "klero.cli.transitions",
