@@ -23,6 +23,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 """Of the files that are read in folders."""
 
 STANDARD_INPUT = Path("-")
+# The server's name for what names none.
+_DEFAULT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +89,20 @@ def _files(paths: Iterable[Path], faults: list[Fault]) -> Iterator[Path]:
         if path == STANDARD_INPUT or not path.is_dir():
             yield path
             continue
-        inside = sorted(_below(path))
+        inside = sorted(_below(path, faults))
         if not inside:
             described = f"no definition files in this folder, their names end in {', '.join(SUFFIXES)}"
             faults.append(Fault(str(path), None, "", described))
         yield from inside
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, faults: list[Fault]) -> Iterator[Path]:
     """Definition files in a folder and those in it; hidden ones belong to other programs."""
-    for directory, folders, names in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        faults.append(Fault(str(error.filename), None, "", f"cannot be read: {error.strerror}"))
+
+    for directory, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(directory) / name for name in names if name.endswith(SUFFIXES) and not name.startswith("."))
 
@@ -126,7 +132,7 @@ def _in_document(document: Document, violations: Iterable[FieldViolation]) -> It
 def _repeated(found: Iterable[Found]) -> Iterator[Fault]:
     first: dict[tuple[str, str], Found] = {}
     for each in found:
-        key = each.experiment.namespace, each.experiment.id
+        key = each.experiment.namespace or _DEFAULT_NAMESPACE, each.experiment.id
         if each.experiment.id and key in first:
             other = first[key].document
             place = f"{other.source_name}:{other.start.line}"

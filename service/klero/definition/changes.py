@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from klero.definition.places import joined
 from klero.definition.schema import authored
 from klero.definition.write import to_mapping
 
@@ -43,43 +44,53 @@ class Change:
         return f"{self.name} changed" if before is None or after is None else f"{self.name} from {before} to {after}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """What has an id or name of its own and holds fields."""
+
+    name: str
+    path: str
+
+    def field(self, path: str) -> str:
+        """The field at `path` as people say it: a name says more than an index."""
+        return f"{path.removeprefix(self.path + '.')} of `{self.name}`" if self.name else path
+
+
 def changes(before: Experiment, after: Experiment) -> list[Change]:
     """What an author changed from `before` to `after`; what only the server sets is left out."""
-    return list(_mappings("", "", to_mapping(authored(before)), to_mapping(authored(after))))
+    return list(_mappings("", _Owner("", ""), to_mapping(authored(before)), to_mapping(authored(after))))
 
 
-def _mappings(path: str, owner: str, before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[Change]:
-    """Differences of two mappings at `path`, which belong to the list item called `owner`."""
+def _mappings(path: str, owner: _Owner, before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[Change]:
     for key in [*after, *(key for key in before if key not in after)]:
-        here = f"{path}.{key}" if path else key
-        yield from _values(here, owner, before.get(key), after.get(key))
+        yield from _values(joined(path, key), owner, before.get(key), after.get(key))
 
 
-def _values(path: str, owner: str, before: object, after: object) -> Iterator[Change]:
+def _values(path: str, owner: _Owner, before: object, after: object) -> Iterator[Change]:
     if before == after:
         return
     if isinstance(before, dict | None) and isinstance(after, dict | None):
-        yield from _mappings(path, owner, before or {}, after or {})
-    elif (old := _by_name(before)) is not None and (new := _by_name(after)) is not None:
-        yield from _items(path, old, new)
+        old, new = before or {}, after or {}
+        same = "id" in old and old["id"] == new.get("id")
+        yield from _mappings(path, _Owner(old["id"], path) if same else owner, old, new)
+    elif (earlier := _by_name(before)) is not None and (later := _by_name(after)) is not None:
+        yield from _items(path, earlier, later)
     else:
-        # Within an item of a list, the item's name says more than its index.
-        field = path.rpartition("].")[2] if owner else path
-        yield Change(path, f"{field} of `{owner}`" if owner else field, before, after)
+        yield Change(path, owner.field(path), before, after)
 
 
 def _items(path: str, before: dict[str, dict[str, object]], after: dict[str, dict[str, object]]) -> Iterator[Change]:
     for index, (name, item) in enumerate(after.items()):
         here = f"{path}[{index}]"
         if name in before:
-            yield from _mappings(here, name, before[name], item)
+            yield from _mappings(here, _Owner(name, here), before[name], item)
         else:
             yield Change(here, f"`{name}` in {path}", None, item)
     for index, (name, item) in enumerate(before.items()):
         if name not in after:
             yield Change(f"{path}[{index}]", f"`{name}` in {path}", item, None)
-    kept = [name for name in before if name in after], [name for name in after if name in before]
-    if kept[0] != kept[1]:
+    earlier, later = [name for name in before if name in after], [name for name in after if name in before]
+    if earlier != later:
         yield Change(path, f"order of {path}", list(before), list(after))
 
 
