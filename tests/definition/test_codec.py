@@ -203,5 +203,5 @@ def test_deep_nesting_is_refused_before_it_is_walked(suffix: str) -> None:
     """A hostile file must not exhaust the stack."""
     text = '{"config": ' + "[" * 900 + "]" * 900 + "}"
 
-    with pytest.raises(InvalidFieldError, match="deeper than 64 levels"):
+    with pytest.raises(InvalidFieldError, match="deeper than 32 levels"):
         definition.parse(text, source_name=f"a.{suffix}")

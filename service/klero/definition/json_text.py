@@ -12,8 +12,8 @@ from klero.definition.written import written_float, written_int
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_DEPTH = 64
-"""Deepest nesting of lists and mappings."""
+MAX_DEPTH = 32
+"""Deepest nesting of lists and mappings; readers of protobuf allow a hundred messages, three a mapping."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _START = Place(1, 1)
@@ -92,12 +92,9 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _repeated(text: str, source_name: str) -> TextError:
     seen: dict[str, Place] = {}
-    for path, place in places(text):
-        if path in seen:
-            key = path.rpartition(".")[2]
-            return TextError(source_name, f"`{key}` is given twice, first in line {seen[path].line}", place)
-        seen[path] = place
-    return TextError(source_name, "a key is given twice")
+    path, place = next(each for each in places(text) if seen.setdefault(*each) is not each[1])
+    key = path.rpartition(".")[2]
+    return TextError(source_name, f"`{key}` is given twice, first in line {seen[path].line}", place)
 
 
 def _too_deep(source_name: str) -> TextError:

@@ -8,6 +8,7 @@ from klero.definition import text
 from klero.definition.near import did_you_mean
 from klero.definition.places import joined
 from klero.definition.scalars import describe, scalar
+from klero.definition.schema import written_fields
 from klero.definition.well_known import WELL_KNOWN
 from klero.errors import FieldViolation, InvalidFieldError
 from klero.v1.experiment_pb2 import Experiment
@@ -73,7 +74,7 @@ class _Reader:
             field = _field(descriptor, key)
             here = joined(path, key)
             if field is None:
-                names = [each.json_name for each in descriptor.fields]
+                names = written_fields(descriptor)
                 near = did_you_mean(str(key), names) or f", the fields here are {', '.join(names)}"
                 self._refuse(here, f"unknown field{near}")
                 continue

@@ -112,7 +112,9 @@ def _integer(value: object, bounds: tuple[int, int], path: str, refuse: Refuse) 
         number = int(value)  # type: ignore[call-overload]  # text or float, as the line above says
     if isinstance(number, int) and not isinstance(number, bool) and bounds[0] <= number <= bounds[1]:
         return number
-    refuse(path, f"{describe(value)} is not allowed, write a whole number from {bounds[0]} to {bounds[1]}")
+    too_large = isinstance(number, int) and not isinstance(number, bool)
+    allowed = f"from {bounds[0]} to {bounds[1]}" if too_large else "such as 1000"
+    refuse(path, f"{describe(value)} is not allowed, write a whole number {allowed}")
     return None
 
 

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
     _M = TypeVar("_M", bound=Message)
@@ -27,6 +28,12 @@ def authored(message: _M) -> _M:
     copy.CopyFrom(message)
     _clear(copy)
     return copy
+
+
+def written_fields(of: Descriptor) -> list[str]:
+    """Names of the fields of a message that mean something in a file."""
+    server_sets = _read_only().get(of.name, frozenset())
+    return [field.json_name for field in of.fields if field.json_name not in server_sets]
 
 
 def _clear(message: Message) -> None:

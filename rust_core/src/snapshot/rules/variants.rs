@@ -11,8 +11,8 @@ use crate::proto::v1::Experiment;
 
 const MAX_VARIANTS: usize = 100;
 const MAX_CONFIG_BYTES: usize = 256 * 1024;
-/// Of lists and objects in a config.
-const MAX_CONFIG_DEPTH: usize = 64;
+/// Of lists and objects in a config: each takes up to three of the hundred levels that readers of protobuf allow.
+const MAX_CONFIG_DEPTH: usize = 24;
 /// Largest whole number that a double holds with all before it.
 const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
 const WEIGHT_TOLERANCE: f64 = 0.1;
