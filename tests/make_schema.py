@@ -7,6 +7,7 @@ holds them against the rules of the core.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tempfile
@@ -21,7 +22,7 @@ from klero.definition.words import enum_word, enum_words
 from klero.v1.experiment_pb2 import Experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from google.protobuf.descriptor import Descriptor, EnumDescriptor
 
@@ -44,6 +45,15 @@ NEEDED_WITH = {
 }
 """Of a message: a field, a value of it, and the field that is needed then."""
 
+ONLY_WITH = {
+    "Metric": [
+        ("denominatorEvent", "type", ["ratio"]),
+        ("quantile", "type", ["quantile"]),
+        ("aggregation", "type", ["continuous", "quantile"]),
+    ],
+}
+"""Of a message: a field, and the field and its values that it goes with."""
+
 IGNORED = {"Experiment.etag"}
 """Fields that are no output and still mean nothing in a file: `apply` sends the etag that it read."""
 
@@ -61,6 +71,25 @@ _WELL_KNOWN: dict[str, dict[str, object]] = {
     "google.protobuf.Struct": {"type": "object"},
 }
 _ID: dict[str, object] = {"pattern": "^[A-Za-z0-9._-]{1,128}$"}
+_TEXT = {"maxLength": 65536}
+_NAME = {"maxLength": 256}
+BOUNDS: dict[str, Mapping[str, object]] = {
+    "Experiment.namespace": _ID,
+    "Experiment.entityType": _ID,
+    "Experiment.name": _NAME,
+    "Experiment.owner": _NAME,
+    "Experiment.description": _TEXT,
+    "Experiment.hypothesis": _TEXT,
+    "Experiment.variants": {"maxItems": 99},
+    "Experiment.metrics": {"maxItems": 100},
+    "Variant.name": _NAME,
+    "Variant.description": _TEXT,
+    "Hashing.salt": {"pattern": "^[^/]{0,128}$"},
+    "Metric.description": _TEXT,
+    "Metric.unit": {"maxLength": 64},
+}
+"""Limits of the core that the contract leaves to it; characters here, bytes there."""
+
 # What a comment says, and what that is in a schema.
 _SINGLE: dict[str, dict[str, object]] = {
     r"1 to 128 of `A-Z a-z 0-9 \. _ -`|^As Experiment\.id": _ID,
@@ -100,17 +129,26 @@ def _message(of: Descriptor, comments: dict[str, str]) -> dict[str, object]:
     }
     if of.name in REQUIRED:
         found["required"] = REQUIRED[of.name]
-    if of.name in NEEDED_WITH:
-        found["allOf"] = [
-            {"if": {"properties": {field: {"const": value}}, "required": [field]}, "then": {"required": [needed]}}
-            for field, value, needed in NEEDED_WITH[of.name]
-        ]
+    conditions: list[dict[str, object]] = [
+        {"if": {"properties": {field: {"const": value}}, "required": [field]}, "then": {"required": [needed]}}
+        for field, value, needed in NEEDED_WITH.get(of.name, [])
+    ]
+    conditions += [
+        {"if": {"required": [field]}, "then": {"properties": {other: {"enum": values}}}}
+        for field, other, values in ONLY_WITH.get(of.name, [])
+    ]
+    for group in of.oneofs:
+        pairs = itertools.combinations([field.json_name for field in group.fields], 2)
+        conditions += [{"not": {"required": list(pair)}} for pair in pairs]
+    if conditions:
+        found["allOf"] = conditions
     return found
 
 
 def _property(field: FieldDescriptor, comment: str) -> dict[str, object]:
+    path = f"{field.containing_type.name}.{field.json_name}"
     found: dict[str, object] = {"description": comment}
-    if "Output only" in comment or field.full_name.removeprefix("klero.v1.") in IGNORED:
+    if "Output only" in comment or path in IGNORED:
         found["readOnly"] = True
     most = re.search(r"at most ([0-9]+)\b", comment)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -129,6 +167,7 @@ def _property(field: FieldDescriptor, comment: str) -> dict[str, object]:
         for says, bound in _SINGLE.items():
             if re.search(says, comment):
                 found |= bound
+    found |= BOUNDS.get(path, {})
     if found.get("readOnly") and found.get("type") == "integer":
         # Digests are too large for numbers of JSON, and are shown as text.
         found["type"] = ["integer", "string"]

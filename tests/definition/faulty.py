@@ -50,6 +50,9 @@ class Case:
     proto: str | None = None
     """A message in the text form of protobuf: what no file can say."""
 
+    beyond_schema: bool = False
+    """The JSON Schema cannot find it: it concerns several fields, bytes, or what this version serves."""
+
     says: tuple[str, ...] = ()
     """`line:column: field: description` of each fault, or the whole message where a text cannot be read."""
 
