@@ -146,7 +146,7 @@ def _message(of: Descriptor, comments: dict[str, str]) -> dict[str, object]:
 
 
 def _property(field: FieldDescriptor, comment: str) -> dict[str, object]:
-    path = f"{field.containing_type.name}.{field.json_name}"
+    path = f"{field.full_name.split('.')[-2]}.{field.json_name}"
     found: dict[str, object] = {"description": comment}
     if "Output only" in comment or path in IGNORED:
         found["readOnly"] = True
