@@ -267,7 +267,7 @@ def test_an_interrupted_import_says_how_to_go_on(klero: Klero, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        ("1,5", "`1,5` is no number, write decimals with a point and thousands without a comma"),
+        ("1,5", "`1,5` is no finite number, write decimals with a point and thousands without a comma"),
         ("1_000", "`1_000` is no finite number"),
         ("-inf", "`-inf` is no finite number"),
         ("1e999", "`1e999` is no finite number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import math
@@ -36,20 +37,16 @@ def as_number(cell: object) -> float | None:
     """
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return None
-    if isinstance(cell, str) and "," in cell:
-        message = f"{shown(cell)} is no number, write decimals with a point and thousands without a comma"
-        raise ValueError(message)
-    try:
-        # Python reads `1_000`, and nobody else does.
-        number = (
-            math.nan if "_" in str(cell) or not isinstance(cell, str | int | float | decimal.Decimal) else float(cell)
-        )
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        message = f"{shown(cell)} is no finite number"
-        raise ValueError(message)
-    return number
+    number = math.nan
+    if isinstance(cell, str | int | float | decimal.Decimal):
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(cell)
+    # Python reads `1_000`, and nobody else does.
+    if math.isfinite(number) and not (isinstance(cell, str) and "_" in cell):
+        return number
+    hint = ", write decimals with a point and thousands without a comma" if "," in str(cell) else ""
+    message = f"{shown(cell)} is no finite number{hint}"
+    raise ValueError(message)
 
 
 def as_time_ns(cell: object) -> int:

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -102,8 +102,7 @@ class Survey:
     """Entities with rows of more than one variant; the first one counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     line: int
     exposure: Exposure
     outcomes: list[Outcome]
@@ -185,10 +184,11 @@ def _batches(plan: ImportPlan, report: ImportReport) -> Iterator[_Batch]:
 
 def _rows(plan: ImportPlan, report: ImportReport) -> Iterator[_Row]:
     """Rows that can be sent; what is wrong with the others and with single cells goes into `report`."""
-    events = list(plan.events.items())
+    # Of each event: its name, its column, and what the identities of its outcomes begin with.
+    events = [(event, column, _identity(plan.experiment, event)) for event, column in plan.events.items()]
     before = [plan.variant_column]
     before += [column for column in (plan.entity_column, plan.time_column) if column is not None]
-    columns = before + [column for _, column in events]
+    columns = before + [column for _, column, _ in events]
     known = ", ".join(f"`{value}`" for value in plan.variants)
     for number, (line, cells) in enumerate(rows(plan.path, columns, encoding=plan.encoding), start=1):
         report.rows = number
@@ -209,25 +209,25 @@ def _rows(plan: ImportPlan, report: ImportReport) -> Iterator[_Row]:
                 report.reject(f"{place}: column `{plan.time_column}`: {error}")
                 continue
         outcomes = []
-        for (event, column), cell in zip(events, cells[len(before) :], strict=True):
+        for (event, column, identity), cell in zip(events, cells[len(before) :], strict=True):
             try:
                 value = as_number(cell)
             except ValueError as error:
                 report.reject(f"{place}: column `{column}`: {error}")
                 continue
-            if value is not None:
-                outcomes.append(_outcome(plan, exposure, event, value, number))
+            if value is None:
+                continue
+            outcome = Outcome(entity_id=entity, event=event, value=value, event_id=f"{identity}-{number}-{value!r}")
+            if plan.time_column is not None:
+                outcome.occurred_at.CopyFrom(exposure.occurred_at)
+            outcomes.append(outcome)
         yield _Row(line, exposure, outcomes)
 
 
-def _outcome(plan: ImportPlan, exposure: Exposure, event: str, value: float, row: int) -> Outcome:
-    # Whoever imports a file again means the same outcomes, except in another iteration.
-    told = f"{plan.experiment.id}\n{plan.experiment.iteration}\n{row}\n{event}\n{value!r}"
-    identity = hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
-    outcome = Outcome(entity_id=exposure.entity_id, event=event, value=value, event_id=identity)
-    if exposure.HasField("occurred_at"):
-        outcome.occurred_at.CopyFrom(exposure.occurred_at)
-    return outcome
+def _identity(experiment: Experiment, event: str) -> str:
+    """Whoever imports a file again means the same outcomes, except in another iteration."""
+    told = f"{experiment.id}\n{experiment.iteration}\n{event}"
+    return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
 
 
 def _timestamp(cell: object) -> Timestamp:
