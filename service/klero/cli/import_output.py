@@ -108,7 +108,8 @@ def _progress(path: Path, action: str) -> Iterator[Callable[[int], None]]:
 
     total = count_rows(path)
     columns = (TextColumn(action), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    # Gone at the end: what stays is one sentence about the result.
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda rows: bar.update(task, completed=rows)
         bar.update(task, completed=total)
