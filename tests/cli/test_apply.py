@@ -200,6 +200,16 @@ def test_a_huge_file_is_refused_before_it_is_read(apply: Callable[..., str]) -> 
     assert "huge.yaml: 104857600 bytes, at most 1048576 (1 MiB)" in apply("-f", "huge.yaml", code=1)
 
 
+def test_many_faults_are_found_at_once_and_said_in_part(apply: Callable[..., str]) -> None:
+    """A file of another program has a fault in every line."""
+    Path("other.yaml").write_text("".join(f"x{number}: 1\n" for number in range(10_000)), encoding="utf-8")
+    said = apply("-f", "other.yaml", code=1).splitlines()
+
+    assert "error: 10,000 faults, nothing was changed" == said[0]
+    assert said[100].startswith("  other.yaml:100:1: x99: unknown field")
+    assert ["  ... and 9,900 more"] == said[101:]
+
+
 def test_what_is_no_file_and_what_is_twice(apply: Callable[..., str]) -> None:
     """Folders and devices are named by mistake, and files are copied."""
     Path("empty").mkdir()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from klero.client.remote import Remote
 
+_FAULTS_SHOWN = 100
+
 
 @click.command("apply")
 @click.option(
@@ -98,8 +100,10 @@ def _print_faults(faults: Sequence[Fault], *, as_json: bool) -> None:
     count = plural(len(faults), "fault")
     if not as_json:
         click.echo(f"error: {count}, nothing was changed", err=True)
-        for fault in faults:
+        for fault in faults[:_FAULTS_SHOWN]:
             click.echo(f"  {fault}", err=True)
+        if len(faults) > _FAULTS_SHOWN:
+            click.echo(f"  ... and {len(faults) - _FAULTS_SHOWN:,} more", err=True)
         return
     violations = [
         {

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from klero.definition.places import Document, Place, TextError, joined, place_at
+from klero.definition.places import Document, Place, TextError, joined
 from klero.definition.written import written_float, written_int
 
 if TYPE_CHECKING:
@@ -59,8 +59,12 @@ def places(text: str) -> Iterator[tuple[str, Place]]:
     # Of each open list or mapping: its path, and the index of the item; None in a mapping.
     outer: list[tuple[str, int | None]] = []
     key, reads_key = "", False
+    line, counted = 1, 0
     for token in _TOKEN.finditer(text):
         found = token[0]
+        line += text.count("\n", counted, token.start())
+        counted = token.start()
+        place = Place(line, counted - text.rfind("\n", 0, counted))
         path, index = outer[-1] if outer else ("", None)
         if found == ",":
             reads_key = index is None
@@ -73,11 +77,11 @@ def places(text: str) -> Iterator[tuple[str, Place]]:
             reads_key = False
         elif reads_key:
             key = joined(path, json.loads(found))
-            yield key, place_at(text, token.start())
+            yield key, place
         else:
             if index is not None:
                 key = f"{path}[{index}]"
-                yield key, place_at(text, token.start())
+                yield key, place
             if found in "{[":
                 outer.append((key, None if found == "{" else 0))
                 reads_key = found == "{"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,23 +35,33 @@ class TextError(InvalidFieldError):
         super().__init__((FieldViolation(field="", description=f"{source_name}{where}: {problem}"),))
 
 
-@dataclass(frozen=True, slots=True)
 class Document:
     """One mapping of a text."""
 
-    values: Mapping[object, object]
-    source_name: str
-    start: Place
-    find_places: Callable[[], Iterable[tuple[str, Place]]]
-    """Walks the text again: every path in it with its place. Only wanted where something is wrong."""
+    def __init__(
+        self,
+        values: Mapping[object, object],
+        source_name: str,
+        start: Place,
+        find_places: Callable[[], Iterable[tuple[str, Place]]],
+    ) -> None:
+        """Keep what was read; `find_places` walks the text again: every path in it with its place."""
+        self.values = values
+        self.source_name = source_name
+        self.start = start
+        self._find_places = find_places
+
+    @functools.cached_property
+    def _places(self) -> dict[str, Place]:
+        """By path; only wanted where something is wrong."""
+        return {_spelled(path): place for path, place in self._find_places()}
 
     def place(self, path: str) -> Place:
         """Where the field with a JSON path such as `variants[1].weight` stands; if it is not there, what holds it."""
-        places = {_spelled(found): place for found, place in self.find_places()}
         wanted = _spelled(path)
-        while wanted and wanted not in places:
+        while wanted and wanted not in self._places:
             wanted = _LAST_STEP.sub("", wanted)
-        return places.get(wanted, self.start)
+        return self._places.get(wanted, self.start)
 
 
 def place_at(text: str, offset: int) -> Place:
