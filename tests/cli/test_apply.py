@@ -96,6 +96,7 @@ def test_nothing_is_done_when_one_file_is_wrong(service: FakeExperiments, apply:
     write("all/a.yaml")
     write("all/deep/b.yml", plain=10)
     Path("all/deep/c.json").write_text('{"id": "c",\n "nam": 1}', encoding="utf-8")
+    write("all/.git/d.yaml", plain=1)
     Path("all/.hidden.yaml").write_text("no: definition", encoding="utf-8")
     Path("all/notes.txt").write_text("no definition", encoding="utf-8")
     said = apply("-f", "all", code=1).splitlines()

@@ -160,6 +160,18 @@ def test_a_file_that_cannot_be_imported_says_why(
     assert said in done.errors
 
 
+def test_lines_are_counted_as_an_editor_counts_them(klero: Klero, tmp_path: Path) -> None:
+    """Cells have line breaks in them, and people leave lines empty."""
+    started(klero, tmp_path, "lines")
+    path = tmp_path / "f.csv"
+    path.write_bytes(b'who,arm\n"a\nb",mens\n\nc,nobody\n"d\n",mens,1\n')
+    done = klero("import", "lines", str(path), "--variant", "arm", "--event", "visit=who", "--dry-run")
+
+    assert f"{path}:2: column `who`: `a\nb` is no finite number" in done.errors
+    assert f"{path}:5: column `arm`: `nobody` is no variant" in done.errors
+    assert f"{path}:6: 3 cells, the header has 2" in done.errors
+
+
 @pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.parquet", "broken.csv.gz", "broken.parquet"])
 def test_what_is_no_such_file_says_so(klero: Klero, tmp_path: Path, name: str) -> None:
     """Names are mistyped, and downloads end early."""
