@@ -8,7 +8,7 @@ STAMPS := .build
 RUST_SOURCES := $(shell find rust_core proto -name '*.rs' -o -name '*.toml' -o -name '*.proto') Cargo.toml Cargo.lock
 PROTOS := $(sort $(shell find proto -name '*.proto'))
 
-.PHONY: help demo drill test test-rust test-python lint format proto lock check-lock bench release clean tools test-tools
+.PHONY: help demo drill test test-rust test-python lint format proto schema lock check-lock bench release clean tools test-tools
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ proto: $(STAMPS)/python ## Generate the Python stubs from proto/.
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto \
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--grpc_python_out=service --mypy_grpc_out=quiet:service $(filter %_service.proto,$(PROTOS))
+
+schema: $(STAMPS)/python ## Generate the JSON Schema of definition files from proto/.
+	PYTHONPATH=service $(BIN)/python -m tests.make_schema
 
 lock: $(STAMPS)/python ## Pin the Python dependencies of pyproject.toml with hashes.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --quiet --output-file constraints.txt

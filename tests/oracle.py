@@ -32,15 +32,13 @@ UNITS_PER_PERCENT = 1e6
 ALL_UNITS = 100_000_000
 MAX_ENTITY_ID_BYTES = 256
 
-_ENDED = {
-    ExperimentStatus.EXPERIMENT_STATUS_DRAINING,
-    ExperimentStatus.EXPERIMENT_STATUS_STOPPED,
-    ExperimentStatus.EXPERIMENT_STATUS_ROLLED_BACK,
-}
-_WAITING = {
+# Statuses in which everyone gets what was shipped, and the reason where nothing was.
+_NOT_ENROLLING = {
     ExperimentStatus.EXPERIMENT_STATUS_DRAFT: DecisionReason.DECISION_REASON_NOT_STARTED,
     ExperimentStatus.EXPERIMENT_STATUS_SCHEDULED: DecisionReason.DECISION_REASON_NOT_STARTED,
-    ExperimentStatus.EXPERIMENT_STATUS_PAUSED: DecisionReason.DECISION_REASON_PAUSED,
+    ExperimentStatus.EXPERIMENT_STATUS_DRAINING: DecisionReason.DECISION_REASON_STOPPED,
+    ExperimentStatus.EXPERIMENT_STATUS_STOPPED: DecisionReason.DECISION_REASON_STOPPED,
+    ExperimentStatus.EXPERIMENT_STATUS_ROLLED_BACK: DecisionReason.DECISION_REASON_STOPPED,
 }
 
 
@@ -128,10 +126,10 @@ def decide(definition: Experiment, context: Context, now_ms: int, overrides: Ite
             enabled=_enabled(definition, forced.variant_id),
             entity_id=entity_id,
         )
-    if definition.status in _WAITING:
-        return _not_enrolled(definition, _WAITING[definition.status], entity_id)
-    if definition.status in _ENDED:
-        return _ended(definition, entity_id)
+    if definition.status == ExperimentStatus.EXPERIMENT_STATUS_PAUSED:
+        return _not_enrolled(definition, reasons.DECISION_REASON_PAUSED, entity_id)
+    if definition.status in _NOT_ENROLLING:
+        return _shipped(definition, _NOT_ENROLLING[definition.status], entity_id)
 
     salt = definition.hashing.salt or definition.id
     if not admits(salt, *_traffic_in_force(definition), entity_id=entity_id, now_ms=now_ms):
@@ -186,10 +184,10 @@ def _has_weights(definition: Experiment) -> bool:
     return any(arm.HasField("weight") for arm in [definition.control, *definition.variants])
 
 
-def _ended(definition: Experiment, entity_id: str) -> Decision:
+def _shipped(definition: Experiment, otherwise: DecisionReason.ValueType, entity_id: str) -> Decision:
     shipped = definition.shipped_variant_id
     if not shipped:
-        return _not_enrolled(definition, DecisionReason.DECISION_REASON_STOPPED, entity_id)
+        return _not_enrolled(definition, otherwise, entity_id)
     return Decision(
         experiment_id=definition.id,
         variant_id=shipped,

@@ -67,9 +67,9 @@ pub fn violations(definition: &Experiment) -> Vec<Violation> {
     bytes(&mut report, "owner", &definition.owner, MAX_NAME_BYTES);
     bytes(&mut report, "description", &definition.description, MAX_TEXT_BYTES);
     bytes(&mut report, "hypothesis", &definition.hypothesis, MAX_TEXT_BYTES);
-    enumeration::<ExperimentType>(&mut report, "type", definition.r#type, true);
-    enumeration::<StickyMode>(&mut report, "sticky", definition.sticky, false);
-    enumeration::<AssignmentSource>(&mut report, "assignmentSource", definition.assignment_source, false);
+    enumeration::<ExperimentType>(&mut report, "type", definition.r#type, Some("`ab_test` or `feature_flag`"));
+    enumeration::<StickyMode>(&mut report, "sticky", definition.sticky, None);
+    enumeration::<AssignmentSource>(&mut report, "assignmentSource", definition.assignment_source, None);
     labels(&mut report, definition);
     hashing(&mut report, definition);
     variants::check(&mut report, definition);
@@ -110,18 +110,23 @@ pub fn warnings(definition: &Experiment) -> Vec<Warning> {
 
 pub(super) fn id(report: &mut Report, field: &str, value: &str) {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let holds = !value.is_empty() && value.len() <= MAX_ID_BYTES && value.bytes().all(allowed);
-    report.require(holds, field, || format!("`{}` must be 1 to {MAX_ID_BYTES} of A-Z a-z 0-9 . _ -", shortened(value)));
+    report.require(!value.is_empty(), field, || {
+        format!("not set, write 1 to {MAX_ID_BYTES} of the characters A-Z a-z 0-9 . _ -")
+    });
+    let holds = value.len() <= MAX_ID_BYTES && value.bytes().all(allowed);
+    report.require(holds, field, || {
+        format!("`{}` is not allowed, write 1 to {MAX_ID_BYTES} of the characters A-Z a-z 0-9 . _ -", shortened(value))
+    });
 }
 
 pub(super) fn bytes(report: &mut Report, field: &str, value: &str, limit: usize) {
     report.require(value.len() <= limit, field, || format!("{} bytes, at most {limit} are allowed", value.len()));
 }
 
-/// Whether `value` is one that this version knows, and set if it must be.
-pub(super) fn enumeration<E: TryFrom<i32>>(report: &mut Report, field: &str, value: i32, required: bool) {
-    if required && value == 0 {
-        report.add(field, "not set");
+/// Whether `value` is one that this version knows; where it must be set, `needed` names what can be written.
+pub(super) fn enumeration<E: TryFrom<i32>>(report: &mut Report, field: &str, value: i32, needed: Option<&str>) {
+    if let (0, Some(words)) = (value, needed) {
+        report.add(field, format!("not set, write {words}"));
     } else if E::try_from(value).is_err() {
         report.add(field, format!("{value} is no value that this version knows"));
     }
@@ -181,11 +186,14 @@ fn plan(report: &mut Report, definition: &Experiment) {
     let Some(plan) = &definition.analysis_plan else {
         return;
     };
-    enumeration::<InferenceMethod>(report, "analysisPlan.method", plan.method, false);
-    enumeration::<Correction>(report, "analysisPlan.correction", plan.correction, false);
+    enumeration::<InferenceMethod>(report, "analysisPlan.method", plan.method, None);
+    enumeration::<Correction>(report, "analysisPlan.correction", plan.correction, None);
     not_negative(report, "analysisPlan.plannedSampleSize", plan.planned_sample_size);
     if plan.method() == InferenceMethod::FixedHorizon && plan.planned_sample_size == 0 {
-        report.add("analysisPlan.plannedSampleSize", "not set, but `fixed_horizon` holds at this sample size only");
+        report.add(
+            "analysisPlan.plannedSampleSize",
+            "not set, but the method `fixed_horizon` is valid at this sample size only",
+        );
     }
     for (field, value) in [("analysisPlan.power", plan.power), ("analysisPlan.srmAlpha", plan.srm_alpha)] {
         if let Some(value) = value {

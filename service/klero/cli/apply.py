@@ -1,84 +1,128 @@
-"""`klero apply`: from a file to a stored definition."""
+"""`klero apply`: from files to stored definitions."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from klero.audit import field_changes
-from klero.cli.common import calling, print_json, print_warnings
-from klero.definition import parse
+from klero.cli.applying import CREATED, UNCHANGED, UPDATED, Planned, carry_out, plan
+from klero.cli.common import calling, plural, print_json
+from klero.cli.definition_files import Fault, read_definitions
 from klero.errors import WireError
-from klero.v1.experiment_pb2 import Experiment
-from klero.v1.experiment_service_pb2 import CreateExperimentRequest, GetExperimentRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from klero.client.remote import Remote
+
+_FAULTS_SHOWN = 100
 
 
 @click.command("apply")
-@click.option("-f", "--file", "path", type=click.Path(path_type=Path), required=True, help="YAML or JSON.")
+@click.option(
+    "-f",
+    "--file",
+    "paths",
+    type=click.Path(path_type=Path),
+    required=True,
+    multiple=True,
+    metavar="PATH",
+    help="A YAML or JSON file, a folder with such files, or `-` for standard input. May be given several times.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--reason", default="", help="Why, for the audit trail.")
 @calling
-def apply_command(remote: Remote, path: Path, reason: str, namespace: str, as_json: bool) -> None:
-    """Store the experiment of a file as a draft; twice is no change, and it never starts by itself."""
+def apply_command(
+    remote: Remote, paths: tuple[Path, ...], dry_run: bool, reason: str, namespace: str, as_json: bool
+) -> int:
+    """Store the experiments of files: new ones as drafts, changed ones as the files have them now.
+
+    Everything is checked before the first change. Applying twice changes nothing, and no experiment
+    is ever started, stopped or deleted.
+    """
+    found, faults = read_definitions(paths, namespace=namespace)
+    planned: list[Planned] = []
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read: {error.strerror if isinstance(error, OSError) else 'not UTF-8'}"
-        raise click.ClickException(message) from error
-    definition = parse(text, source_name=str(path))
-    definition.namespace = definition.namespace or namespace
-    try:
-        created = remote.experiments("CreateExperiment", CreateExperimentRequest(experiment=definition, reason=reason))
-    except WireError as error:
-        if error.wire_reason != "ERROR_REASON_ALREADY_EXISTS":
+        planned, refused = plan(remote, found)
+        faults += refused
+    except WireError:
+        # What is wrong in the files can be said without the server.
+        if not faults:
             raise
-        _compare(remote, definition, as_json=as_json)
-        return
+    if faults:
+        _print_faults(sorted(faults, key=_in_file_order), as_json=as_json)
+        return 1
+    for done, each in enumerate(planned):
+        if not dry_run:
+            _carry_out(remote, each, reason=reason, done=done)
+        if not as_json:
+            _print(each, dry_run=dry_run)
     if as_json:
-        print_json(created)
-        return
-    print_warnings(created.warnings)
-    click.echo(f"created `{created.experiment.id}` as a draft; `klero start {created.experiment.id}` starts it")
-
-
-def _compare(remote: Remote, definition: Experiment, *, as_json: bool) -> None:
-    """Say that nothing changed, or fail with what would: this version does not change definitions."""
-    stored = remote.experiments(
-        "GetExperiment", GetExperimentRequest(id=definition.id, namespace=definition.namespace)
-    ).experiment
-    # The server's own reading of the file, so that spelling makes no difference.
-    meant = remote.experiments(
-        "CreateExperiment", CreateExperimentRequest(experiment=definition, validate_only=True)
-    ).experiment
-    changed = [change.path for change in field_changes(_authored(stored), _authored(meant))]
-    if changed:
-        message = (
-            f"experiment `{definition.id}` exists and differs in {', '.join(changed)}; "
-            "changing a definition is not supported by this version: store it under another id"
+        experiments = [each.as_mapping() for each in planned]
+        print_json({"dryRun": dry_run, "experiments": experiments, "summary": _counts(planned)})
+    elif len(planned) > 1 or dry_run:
+        counts = ", ".join(f"{count} {action}" for action, count in _counts(planned).items() if count)
+        click.echo(
+            f"{plural(len(planned), 'experiment')}: {counts}{'; a dry run, nothing was done' if dry_run else ''}"
         )
-        raise click.ClickException(message)
-    if as_json:
-        print_json({"experiment": {"id": stored.id}, "unchanged": True})
+    return 0
+
+
+def _carry_out(remote: Remote, planned: Planned, *, reason: str, done: int) -> None:
+    try:
+        carry_out(remote, planned, reason=reason)
+    except WireError:
+        if done:
+            message = f"{plural(done, 'experiment')} of these files had been applied before; applying again goes on"
+            click.echo(message, err=True)
+        raise
+
+
+def _print(planned: Planned, *, dry_run: bool) -> None:
+    identifier = planned.found.experiment.id
+    for warning in planned.warnings:
+        click.echo(f"warning: {planned.found.fault(warning.message, warning.field)}", err=True)
+    if planned.action == UNCHANGED:
+        click.echo(f"`{identifier}` is unchanged")
+    elif planned.action == UPDATED:
+        click.echo(f"{'would change' if dry_run else 'changed'} `{identifier}`: {planned}")
+    elif dry_run:
+        click.echo(f"would create `{identifier}` as a draft")
     else:
-        click.echo(f"`{definition.id}` is unchanged")
+        click.echo(f"created `{identifier}` as a draft; `klero start {identifier}` starts it")
 
 
-def _authored(experiment: Experiment) -> Experiment:
-    """What the author wrote, without what the server set."""
-    authored = Experiment()
-    authored.CopyFrom(experiment)
-    authored.ClearField("status")
-    authored.ClearField("started_at")
-    authored.ClearField("ended_at")
-    authored.ClearField("iteration")
-    authored.ClearField("allocation")
-    authored.ClearField("status_reason")
-    authored.ClearField("shipped_variant_id")
-    authored.ClearField("closed_early")
-    authored.analysis_plan.ClearField("frozen_at")
-    authored.analysis_plan.ClearField("digest")
-    return authored
+def _print_faults(faults: Sequence[Fault], *, as_json: bool) -> None:
+    count = plural(len(faults), "fault")
+    if not as_json:
+        click.echo(f"error: {count}, nothing was changed", err=True)
+        for fault in faults[:_FAULTS_SHOWN]:
+            click.echo(f"  {fault}", err=True)
+        if len(faults) > _FAULTS_SHOWN:
+            click.echo(f"  ... and {len(faults) - _FAULTS_SHOWN:,} more", err=True)
+        return
+    violations = [
+        {
+            "file": fault.source_name,
+            "line": fault.place.line if fault.place else None,
+            "column": fault.place.column if fault.place else None,
+            "field": fault.field,
+            "description": fault.description,
+        }
+        for fault in faults
+    ]
+    error = {"reason": "ERROR_REASON_INVALID_FIELD", "message": f"{count}, nothing was changed"}
+    click.echo(json.dumps({"error": {**error, "violations": violations}}, ensure_ascii=False), err=True)
+
+
+def _in_file_order(fault: Fault) -> tuple[str, int, int]:
+    return fault.source_name, fault.place.line if fault.place else 0, fault.place.column if fault.place else 0
+
+
+def _counts(planned: Sequence[Planned]) -> dict[str, int]:
+    counts = Counter(each.action for each in planned)
+    return {action: counts[action] for action in (CREATED, UPDATED, UNCHANGED)}

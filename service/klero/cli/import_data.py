@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from klero.cli.common import calling, plural, print_json
+from klero.cli.import_output import import_with_progress, print_problems, print_survey, survey_with_progress
 from klero.v1.experiment_service_pb2 import GetExperimentRequest
 
 if TYPE_CHECKING:
-    from klero.cli.importing import ImportPlan, ImportReport
     from klero.client.remote import Remote
     from klero.v1.experiment_pb2 import Experiment
-
-_PROBLEMS_SHOWN = 10
 
 
 @click.command("import")
@@ -28,19 +26,27 @@ _PROBLEMS_SHOWN = 10
     "--entity", "entity_column", metavar="COLUMN", help="Id of the entity. Default: rows are numbered from 1."
 )
 @click.option(
+    "--time",
+    "time_column",
+    metavar="COLUMN",
+    help="When the entity got its variant and its outcomes happened, such as 2026-01-31T09:00:00Z. Default: now.",
+)
+@click.option(
     "--map",
     "mapped",
     multiple=True,
     metavar="VALUE=VARIANT",
-    help="A value of that column and its variant. Ids and names of variants are known.",
+    help="A value of the variant column and its variant. Ids and names of variants are known.",
 )
 @click.option(
     "--event",
     "events",
     multiple=True,
     metavar="EVENT=COLUMN",
-    help="An event and the column of its values. Default: the column of the same name for the event of each metric.",
+    help="An event and the column of its values. Default: the column of the same name for each event of a metric.",
 )
+@click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="Of a CSV file, such as latin-1.")
+@click.option("--dry-run", is_flag=True, help="Read the whole file, say what would be imported, and send nothing.")
 @calling
 def import_command(
     remote: Remote,
@@ -48,12 +54,19 @@ def import_command(
     path: Path,
     variant_column: str,
     entity_column: str | None,
+    time_column: str | None,
     mapped: tuple[str, ...],
     events: tuple[str, ...],
+    encoding: str,
+    dry_run: bool,
     namespace: str,
     as_json: bool,
 ) -> int:
-    """Import FILE (CSV with a header, .gz or not) into EXPERIMENT: a row is an entity with its outcomes."""
+    """Import FILE into EXPERIMENT, which another system assigns: a row is an entity with its outcomes.
+
+    FILE is CSV with a header, separated by commas, semicolons, tabs or bars, .gz or not; or Parquet.
+    The same rows twice count once.
+    """
     from klero.cli.importing import ImportPlan
 
     experiment = remote.experiments(
@@ -66,7 +79,11 @@ def import_command(
         variant_column=variant_column,
         variants=variants_by_value(experiment) | _pairs("--map", mapped),
         events=_pairs("--event", events) or events_by_name(experiment),
+        time_column=time_column,
+        encoding=encoding,
     )
+    if dry_run:
+        return print_survey(plan, survey_with_progress(plan), as_json=as_json)
     report = import_with_progress(remote, plan)
     if as_json:
         print_json(
@@ -80,7 +97,10 @@ def import_command(
             }
         )
     else:
-        _print(report)
+        rate = round(report.rows / report.elapsed_s)
+        counts = f"{plural(report.rows, 'row')}: {report.accepted:,} exposures and outcomes"
+        click.echo(f"imported {counts}, {rate:,} rows/s")
+        print_problems(report)
     return 1 if report.rejected else 0
 
 
@@ -93,22 +113,9 @@ def variants_by_value(experiment: Experiment) -> dict[str, str]:
 
 def events_by_name(experiment: Experiment) -> dict[str, str]:
     """Events of the metrics, each read from the column of its name."""
-    return {event: event for event in (metric.event or metric.name for metric in experiment.metrics)}
-
-
-def import_with_progress(remote: Remote, plan: ImportPlan) -> ImportReport:
-    """Import with a progress bar on the terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from klero.cli.importing import count_rows, import_file
-
-    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=count_rows(plan.path))
-        report = import_file(remote, plan, progress=lambda rows: progress.update(task, completed=rows))
-        progress.update(task, completed=report.rows, total=report.rows)
-    return report
+    read = [metric.event or metric.name for metric in experiment.metrics]
+    divided_by = [metric.denominator_event for metric in experiment.metrics if metric.denominator_event]
+    return {event: event for event in read + divided_by}
 
 
 def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
@@ -120,12 +127,3 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(message)
         pairs[left] = right
     return pairs
-
-
-def _print(report: ImportReport) -> None:
-    rate = round(report.rows / report.elapsed_s)
-    click.echo(f"imported {plural(report.rows, 'row')}: {report.accepted:,} exposures and outcomes, {rate:,} rows/s")
-    for problem in report.problems[:_PROBLEMS_SHOWN]:
-        click.echo(f"  left out: {problem}", err=True)
-    if report.rejected > _PROBLEMS_SHOWN:
-        click.echo(f"  ... and {report.rejected - _PROBLEMS_SHOWN:,} more", err=True)

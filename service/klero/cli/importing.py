@@ -1,26 +1,28 @@
 """From the rows of a file to exposures and outcomes.
 
 A row is an entity: it was exposed to the variant in one column, and other columns are its outcomes.
-Rows go through Record like everything else; a bad cell is reported with its row and column, and
-everything else is kept.
+Rows go through Record like everything else; a bad cell is reported with its line and column, and
+everything else is kept. An outcome is known by its row, so the same file twice counts once.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import math
+import hashlib
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, NamedTuple
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klero.cli.import_cells import as_number, as_text, as_time_ns, shown
+from klero.cli.import_rows import rows
 from klero.client.batches import Sender
-from klero.errors import KleroError
 from klero.v1.decision_pb2 import Exposure, Outcome
 from klero.v1.decision_service_pb2 import RecordList, RecordRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from klero.client.remote import Remote
@@ -30,14 +32,8 @@ if TYPE_CHECKING:
 # Of the 10,000 items that one Record takes; smaller batches keep several on their way.
 _BATCH_ITEMS = 4000
 _PROBLEMS_KEPT = 100
-# The csv module's own bound for a cell is 128 KiB; no id or number is that long.
-_SHOWN = 60
-
-
-class ImportFileError(KleroError):
-    """The file cannot be imported as it is."""
-
-    message = "{path}: {why}"
+# Rows between two reports of progress of a dry run.
+_STRIDE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class ImportPlan:
 
     experiment: Experiment
     path: Path
-    """CSV with a header, `.gz` or not."""
+    """CSV with a header, `.gz` or not, or Parquet."""
 
     entity_column: str | None
     """None: rows are numbered from 1."""
@@ -57,6 +53,11 @@ class ImportPlan:
 
     events: dict[str, str]
     """From events to the columns with their values; an empty cell is no outcome."""
+
+    time_column: str | None = None
+    """When the entity was exposed and its outcomes happened. None: now."""
+
+    encoding: str = "utf-8"
 
 
 @dataclass(slots=True)
@@ -85,117 +86,150 @@ class ImportReport:
             self.problems.append(problem)
 
 
-def import_file(remote: Remote, plan: ImportPlan, *, progress: Callable[[int], None]) -> ImportReport:
-    """Send every row of the file; `progress` gets the number of rows read so far.
+@dataclass(slots=True)
+class Survey:
+    """What an import would send."""
+
+    report: ImportReport = field(default_factory=ImportReport)
+    entities: int = 0
+    of_variant: Counter[str] = field(default_factory=Counter)
+    """Entities by the variant of their first row."""
+
+    of_event: Counter[str] = field(default_factory=Counter)
+    """Outcomes by event."""
+
+    several_variants: int = 0
+    """Entities with rows of more than one variant; the first one counts."""
+
+
+class _Row(NamedTuple):
+    line: int
+    exposure: Exposure
+    outcomes: list[Outcome]
+
+
+@dataclass(slots=True)
+class _Batch:
+    request: RecordRequest
+    exposed: list[int] = field(default_factory=list)
+    """Lines of the exposures."""
+
+    measured: list[int] = field(default_factory=list)
+    """Lines of the outcomes."""
+
+    def line(self, item: RejectedItem) -> int:
+        """The line of what the server refused."""
+        of_list = self.exposed if item.list == RecordList.RECORD_LIST_EXPOSURES else self.measured
+        return of_list[item.index]
+
+
+def import_file(remote: Remote, plan: ImportPlan, *, report: ImportReport, progress: Callable[[int], None]) -> None:
+    """Send every row of the file and fill `report`; `progress` gets the number of rows read so far.
 
     Raises:
         ImportFileError: The file cannot be read, or lacks a column.
         WireError: The server refused a batch whole.
     """
     started = time.monotonic()
-    report = ImportReport()
-    # By label: the rows of a batch's exposures and of its outcomes, to name what the server refuses.
-    rows_of: dict[int, tuple[list[int], list[int]]] = {}
+    sent: dict[int, _Batch] = {}
     with Sender(remote) as sender:
-        for label, (request, rows) in enumerate(_batches(plan, report)):
-            rows_of[label] = rows
-            sender.send(request, label=label)
+        for label, batch in enumerate(_batches(plan, report)):
+            sent[label] = batch
+            sender.send(batch.request, label=label)
+            # Its lines are still needed, its items are on their way.
+            batch.request = RecordRequest()
             progress(report.rows)
     recorded = sender.recorded
     report.accepted, report.position = recorded.accepted, recorded.position
-    for label, item in recorded.refusals:
-        report.problems.append(_refused(item, rows_of[label]))
+    report.problems.extend(f"{plan.path}:{sent[label].line(item)}: {item.message}" for label, item in recorded.refusals)
     report.rejected += recorded.rejected
     report.elapsed_s = time.monotonic() - started
-    return report
 
 
-def count_rows(path: Path) -> int:
-    """Lines behind the header, roughly the rows: for a progress bar.
+def survey(plan: ImportPlan, *, progress: Callable[[int], None]) -> Survey:
+    """Read the whole file and send nothing.
 
     Raises:
-        ImportFileError: The file cannot be read.
+        ImportFileError: The file cannot be read, or lacks a column.
     """
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as lines:
-            return max(0, sum(1 for _ in lines) - 1)
-    except (OSError, EOFError) as error:
-        raise ImportFileError(path=path, why=f"cannot be read: {error}") from error
+    found = Survey()
+    first: dict[str, str] = {}
+    several: set[str] = set()
+    for row in _rows(plan, found.report):
+        entity, variant = row.exposure.entity_id, row.exposure.variant_id
+        if first.setdefault(entity, variant) != variant:
+            several.add(entity)
+        found.of_event.update(outcome.event for outcome in row.outcomes)
+        if found.report.rows % _STRIDE == 0:
+            progress(found.report.rows)
+    found.entities, found.several_variants = len(first), len(several)
+    found.of_variant.update(first.values())
+    return found
 
 
-def _batches(plan: ImportPlan, report: ImportReport) -> Iterator[tuple[RecordRequest, tuple[list[int], list[int]]]]:
-    request, exposed, measured = RecordRequest(namespace=plan.experiment.namespace), list[int](), list[int]()
-    with _open(plan.path) as lines:
-        rows = _rows(plan.path, csv.reader(lines))
-        header = next(rows, [])
-        entity = None if plan.entity_column is None else _column(plan, header, plan.entity_column)
-        variant = _column(plan, header, plan.variant_column)
-        events = [(event, column, _column(plan, header, column)) for event, column in plan.events.items()]
-        for number, row in enumerate(rows, start=1):
-            report.rows = number
-            if len(row) != len(header):
-                report.reject(f"row {number}: {len(row)} cells, the header has {len(header)}")
+def _batches(plan: ImportPlan, report: ImportReport) -> Iterator[_Batch]:
+    namespace = plan.experiment.namespace
+    batch = _Batch(RecordRequest(namespace=namespace))
+    for row in _rows(plan, report):
+        batch.request.exposures.append(row.exposure)
+        batch.exposed.append(row.line)
+        batch.request.outcomes.extend(row.outcomes)
+        batch.measured.extend([row.line] * len(row.outcomes))
+        if len(batch.exposed) + len(batch.measured) >= _BATCH_ITEMS:
+            yield batch
+            batch = _Batch(RecordRequest(namespace=namespace))
+    if batch.exposed:
+        yield batch
+
+
+def _rows(plan: ImportPlan, report: ImportReport) -> Iterator[_Row]:
+    """Rows that can be sent; what is wrong with the others and with single cells goes into `report`."""
+    # Of each event: its name, its column, and what the identities of its outcomes begin with.
+    events = [(event, column, _identity(plan.experiment, event)) for event, column in plan.events.items()]
+    before = [plan.variant_column]
+    before += [column for column in (plan.entity_column, plan.time_column) if column is not None]
+    columns = before + [column for _, column, _ in events]
+    known = ", ".join(f"`{value}`" for value in plan.variants)
+    for number, (line, cells) in enumerate(rows(plan.path, columns, encoding=plan.encoding), start=1):
+        report.rows = number
+        place = f"{plan.path}:{line}"
+        if isinstance(cells, str):
+            report.reject(f"{place}: {cells}")
+            continue
+        variant = plan.variants.get(as_text(cells[0]))
+        if variant is None:
+            report.reject(f"{place}: column `{plan.variant_column}`: {shown(cells[0])} is no variant, only {known} are")
+            continue
+        entity = str(number) if plan.entity_column is None else as_text(cells[1])
+        exposure = Exposure(experiment_id=plan.experiment.id, entity_id=entity, variant_id=variant)
+        if plan.time_column is not None:
+            try:
+                exposure.occurred_at.CopyFrom(_timestamp(cells[len(before) - 1]))
+            except ValueError as error:
+                report.reject(f"{place}: column `{plan.time_column}`: {error}")
                 continue
-            arm = plan.variants.get(row[variant])
-            if arm is None:
-                known = ", ".join(f"`{value}`" for value in plan.variants)
-                found = row[variant][:_SHOWN]
-                report.reject(f"row {number}, column {plan.variant_column}: `{found}` is no variant, only {known} are")
+        outcomes = []
+        for (event, column, identity), cell in zip(events, cells[len(before) :], strict=True):
+            try:
+                value = as_number(cell)
+            except ValueError as error:
+                report.reject(f"{place}: column `{column}`: {error}")
                 continue
-            entity_id = str(number) if entity is None else row[entity]
-            request.exposures.append(Exposure(experiment_id=plan.experiment.id, entity_id=entity_id, variant_id=arm))
-            exposed.append(number)
-            for event, column, index in events:
-                value = _number(row[index])
-                if value is None:
-                    continue
-                if not math.isfinite(value):
-                    report.reject(f"row {number}, column {column}: `{row[index][:_SHOWN]}` is no finite number")
-                    continue
-                request.outcomes.append(Outcome(entity_id=entity_id, event=event, value=value))
-                measured.append(number)
-            if len(exposed) + len(measured) >= _BATCH_ITEMS:
-                yield request, (exposed, measured)
-                request, exposed, measured = RecordRequest(namespace=plan.experiment.namespace), [], []
-    if exposed:
-        yield request, (exposed, measured)
+            if value is None:
+                continue
+            outcome = Outcome(entity_id=entity, event=event, value=value, event_id=f"{identity}-{number}-{value!r}")
+            if plan.time_column is not None:
+                outcome.occurred_at.CopyFrom(exposure.occurred_at)
+            outcomes.append(outcome)
+        yield _Row(line, exposure, outcomes)
 
 
-def _open(path: Path) -> TextIO:
-    try:
-        if path.suffix == ".gz":
-            return cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline=""))
-        return path.open(encoding="utf-8", newline="")
-    except OSError as error:
-        raise ImportFileError(path=path, why=error.strerror or "cannot be read") from error
+def _identity(experiment: Experiment, event: str) -> str:
+    """Whoever imports a file again means the same outcomes, except in another iteration."""
+    told = f"{experiment.id}\n{experiment.iteration}\n{event}"
+    return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
 
 
-def _rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
-    """Rows that have cells; what cannot be read is named."""
-    try:
-        yield from filter(None, reader)
-    except (csv.Error, UnicodeDecodeError, OSError, EOFError) as error:
-        raise ImportFileError(path=path, why=f"cannot be read: {error}") from error
-
-
-def _column(plan: ImportPlan, header: list[str], name: str) -> int:
-    if name not in header:
-        raise ImportFileError(path=plan.path, why=f"no column `{name}`, only {', '.join(header) or 'an empty file'}")
-    return header.index(name)
-
-
-def _number(cell: str) -> float | None:
-    """The value of a cell; None if it is empty, NaN if it is no number."""
-    if not cell.strip():
-        return None
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan
-
-
-def _refused(item: RejectedItem, rows: tuple[list[int], list[int]]) -> str:
-    exposed, measured = rows
-    of_list = exposed if item.list == RecordList.RECORD_LIST_EXPOSURES else measured
-    return f"row {of_list[item.index]}: {item.message}"
+def _timestamp(cell: object) -> Timestamp:
+    seconds, nanos = divmod(as_time_ns(cell), 1_000_000_000)
+    return Timestamp(seconds=seconds, nanos=nanos)

@@ -40,6 +40,7 @@ _COMMANDS = {
     "record": "klero.cli.record",
     "report": "klero.cli.report",
     "results": "klero.cli.results",
+    "schema": "klero.cli.schema",
     "serve": "klero.cli.serve",
     "show": "klero.cli.read",
     "start": "klero.cli.transitions",

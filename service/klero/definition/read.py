@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from klero.definition import text
 from klero.definition.near import did_you_mean
+from klero.definition.places import joined
 from klero.definition.scalars import describe, scalar
+from klero.definition.schema import written_fields
 from klero.definition.well_known import WELL_KNOWN
 from klero.errors import FieldViolation, InvalidFieldError
 from klero.v1.experiment_pb2 import Experiment
@@ -70,10 +72,11 @@ class _Reader:
         given: dict[str, str] = {}
         for key, item in value.items():
             field = _field(descriptor, key)
-            here = _join(path, key)
+            here = joined(path, key)
             if field is None:
-                names = [each.json_name for each in descriptor.fields]
-                self._refuse(here, f"unknown field{did_you_mean(str(key), names)}")
+                names = written_fields(descriptor)
+                near = did_you_mean(str(key), names) or f", the fields here are {', '.join(names)}"
+                self._refuse(here, f"unknown field{near}")
                 continue
             # An optional scalar is a oneof of its own.
             group = field.containing_oneof.name if field.containing_oneof else field.name
@@ -84,7 +87,7 @@ class _Reader:
                 self._refuse(here, f"`{key}` {both}")
                 continue
             given[group] = field.json_name
-            self._into(message, field, item, _join(path, field.json_name))
+            self._into(message, field, item, joined(path, field.json_name))
 
     def _into(self, message: Any, field: FieldDescriptor, value: object, path: str) -> None:  # noqa: ANN401  # as above
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -102,7 +105,7 @@ class _Reader:
 
     def _list(self, target: Any, field: FieldDescriptor, value: object, path: str) -> None:  # noqa: ANN401  # as above
         if not isinstance(value, list):
-            self._refuse(path, f"{describe(value)} is not allowed here, write a list")
+            self._refuse(path, f"{describe(value)} is not allowed here, write a list, each item on a line with `- `")
             return
         for index, item in enumerate(value):
             here = f"{path}[{index}]"
@@ -120,7 +123,7 @@ class _Reader:
         entry = cast("Descriptor", field.message_type)
         of = entry.fields_by_name["value"]
         for key, item in value.items():
-            here = _join(path, key)
+            here = joined(path, key)
             if not isinstance(key, str):
                 self._refuse(here, f'the key {describe(key)} must be text: write "{key}"')
             elif of.message_type is not None:
@@ -136,7 +139,3 @@ class _Reader:
 
 def _field(descriptor: Descriptor, key: object) -> FieldDescriptor | None:
     return next((field for field in descriptor.fields if key in {field.json_name, field.name}), None)
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)

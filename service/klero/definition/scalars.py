@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
 
 from klero.definition.near import did_you_mean
 from klero.definition.words import enum_number, enum_words
+from klero.definition.written import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 _LONGEST_SHOWN = 40
+_NUMBER = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][-+]?[0-9]{1,3})?")
 _LONGEST_INTEGER = 20
 
 
@@ -38,11 +41,9 @@ def describe(value: object) -> str:
         case bool():
             return f"the boolean `{str(value).lower()}`"
         case int() | float():
-            shown = repr(value) if isinstance(value, float) or abs(value) < 10**_LONGEST_SHOWN else "a huge number"
-            return f"the number `{shown}`"
+            return f"the number `{_shortened(spelling(value))}`"
         case str():
-            short = value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."
-            return f"the text `{short}`"
+            return f"the text `{_shortened(value)}`"
         case list():
             return "a list"
         case _:
@@ -74,13 +75,23 @@ def finite(value: object, path: str, refuse: Refuse) -> float | None:
                 return number
         except OverflowError:
             pass
-    refuse(path, f"{describe(value)} is not allowed, write a finite number such as 0.5")
+    unquoted = isinstance(value, str) and _NUMBER.fullmatch(value)
+    hint = f"write {value} without quotes" if unquoted else "write a finite number such as 0.5"
+    refuse(path, f"{describe(value)} is not allowed, {hint}")
     return None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
 def _text(field: FieldDescriptor, value: object, path: str, refuse: Refuse) -> str | bytes | None:
     if not isinstance(value, str):
-        quoted = "" if isinstance(value, dict | list | None) else f': put it in quotes, "{value}"'
+        quoted = ""
+        if isinstance(value, bool):
+            quoted = f': put it in quotes, "{str(value).lower()}"'
+        elif isinstance(value, int | float):
+            quoted = f': put it in quotes, "{_shortened(spelling(value))}"'
         refuse(path, f"{describe(value)} is not allowed, write text{quoted}")
         return None
     try:
@@ -101,7 +112,9 @@ def _integer(value: object, bounds: tuple[int, int], path: str, refuse: Refuse) 
         number = int(value)  # type: ignore[call-overload]  # text or float, as the line above says
     if isinstance(number, int) and not isinstance(number, bool) and bounds[0] <= number <= bounds[1]:
         return number
-    refuse(path, f"{describe(value)} is not allowed, write a whole number from {bounds[0]} to {bounds[1]}")
+    too_large = isinstance(number, int) and not isinstance(number, bool)
+    allowed = f"from {bounds[0]} to {bounds[1]}" if too_large else "such as 1000"
+    refuse(path, f"{describe(value)} is not allowed, write a whole number {allowed}")
     return None
 
 

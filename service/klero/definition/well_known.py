@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _duration(message: Duration, value: object, path: str, refuse: Refuse) -> None:
     found = parse_duration(value) if isinstance(value, str) else None
     if found is None:
-        refuse(path, f"{describe(value)} is no duration, {DURATION_HINT}")
+        refuse(path, f"{describe(value)} is no duration with a unit, {DURATION_HINT}")
     else:
         message.CopyFrom(found)
 
@@ -72,7 +72,7 @@ def _value(message: Value, value: object, path: str, refuse: Refuse) -> None:
             for index, item in enumerate(value):
                 _value(message.list_value.values.add(), item, f"{path}[{index}]", refuse)
         case int() if abs(value) > MAX_EXACT:
-            refuse(path, f"{describe(value)} would lose digits: above 2^53, write it as text")
+            refuse(path, f"{describe(value)} would lose digits: beyond 2^53, put it in quotes")
         case _:
             found = finite(value, path, refuse)
             if found is not None:

@@ -7,7 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from klero.definition import text
+from klero.definition import yaml_text
 from klero.definition.words import duration_text, enum_word
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def to_mapping(message: Message) -> dict[str, object]:
 
 def to_yaml(message: Message) -> str:
     """A message as YAML that `parse` reads back."""
-    return text.dump(to_mapping(message))
+    return yaml_text.dump(to_mapping(message))
 
 
 def to_json(message: Message) -> str:

@@ -25,11 +25,17 @@ pub(super) fn check(report: &mut Report, metrics: &[Metric]) {
         if !metric.name.is_empty() && !names.insert(metric.name.as_str()) {
             report.add(path("name"), format!("`{}` is the name of another metric too", metric.name));
         }
-        enumeration::<MetricType>(report, &path("type"), metric.r#type, true);
-        enumeration::<MetricGoal>(report, &path("goal"), metric.goal, metric.primary);
-        enumeration::<EffectScale>(report, &path("minEffectScale"), metric.min_effect_scale, false);
-        enumeration::<Aggregation>(report, &path("aggregation"), metric.aggregation, false);
-        enumeration::<MissingPolicy>(report, &path("missing"), metric.missing, false);
+        enumeration::<MetricType>(
+            report,
+            &path("type"),
+            metric.r#type,
+            Some("`conversion`, `continuous`, `ratio` or `quantile`"),
+        );
+        let directions = metric.primary.then_some("`increase` or `decrease`: which way is better decides the verdict");
+        enumeration::<MetricGoal>(report, &path("goal"), metric.goal, directions);
+        enumeration::<EffectScale>(report, &path("minEffectScale"), metric.min_effect_scale, None);
+        enumeration::<Aggregation>(report, &path("aggregation"), metric.aggregation, None);
+        enumeration::<MissingPolicy>(report, &path("missing"), metric.missing, None);
         if metric.primary {
             if let Some(first) = primary {
                 report.add(path("primary"), format!("`{first}` is primary already, at most one metric is"));

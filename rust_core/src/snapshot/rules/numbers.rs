@@ -24,9 +24,7 @@ pub(super) fn not_negative(report: &mut Report, field: &str, value: i64) {
 pub(super) fn duration(report: &mut Report, field: &str, value: Option<&Duration>) {
     let Some(value) = value else { return };
     let whole = (0..=MAX_DURATION_S).contains(&value.seconds) && (0..1_000_000_000).contains(&value.nanos);
-    report.require(whole && millis(value) > 0, field, || {
-        format!("{}.{:09}s must be at least 1ms and at most ten years", value.seconds, value.nanos)
-    });
+    report.require(whole && millis(value) > 0, field, || format!("{value} must be at least 1ms and at most ten years"));
 }
 
 /// Whole milliseconds of a duration that passed [`duration`].

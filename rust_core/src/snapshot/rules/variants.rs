@@ -11,18 +11,18 @@ use crate::proto::v1::Experiment;
 
 const MAX_VARIANTS: usize = 100;
 const MAX_CONFIG_BYTES: usize = 256 * 1024;
-/// Of lists and objects in a config.
-const MAX_CONFIG_DEPTH: usize = 64;
+/// Of lists and objects in a config: each takes up to three of the hundred levels that readers of protobuf allow.
+const MAX_CONFIG_DEPTH: usize = 24;
 /// Largest whole number that a double holds with all before it.
 const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
 const WEIGHT_TOLERANCE: f64 = 0.1;
 
 pub(super) fn check(report: &mut Report, definition: &Experiment) {
     if definition.control.is_none() {
-        report.add("control", "not set: the variant that the others are compared with");
+        report.add("control", "not set, it is the variant that the others are compared with");
     }
     if definition.variants.is_empty() {
-        report.add("variants", "empty: at least one variant beside the control is needed");
+        report.add("variants", "not set, at least one variant beside the control is needed");
     }
     let count = definition.variants.len();
     report.require(count < MAX_VARIANTS, "variants", || {
@@ -91,7 +91,7 @@ fn check_config(report: &mut Report, path: &str, config: &Struct) {
 
 fn check_value(report: &mut Report, path: &str, value: &Value, depth: usize) {
     if depth > MAX_CONFIG_DEPTH {
-        report.add(path, format!("nested deeper than {MAX_CONFIG_DEPTH}"));
+        report.add(path, format!("nested deeper than {MAX_CONFIG_DEPTH} levels"));
         return;
     }
     match &value.kind {

@@ -65,7 +65,8 @@ def _examples() -> Path:
 
 def _imported(remote: Remote, console: Console, examples: Path) -> ExperimentResults:
     """A finished experiment, whose variants another system chose."""
-    from klero.cli.import_data import events_by_name, import_with_progress, variants_by_value
+    from klero.cli.import_data import events_by_name, variants_by_value
+    from klero.cli.import_output import import_with_progress
     from klero.cli.importing import ImportPlan
 
     console.rule("A finished experiment: 64,000 customers and two e-mails")
