@@ -117,6 +117,11 @@ SECTIONS: dict[str, dict[str, Listed]] = {
             "Run the server.",
             ("klero serve", "klero serve --data-dir /var/lib/klero --address 127.0.0.1:7420"),
         ),
+        "doctor": Listed(
+            "klero.cli.doctor.command",
+            "Look for what is wrong and say what to do.",
+            ("klero doctor", "klero doctor --data-dir /var/lib/klero"),
+        ),
         "journal": Listed(
             "klero.cli.journal",
             "Check and show the journal of a data directory.",
