@@ -24,7 +24,9 @@ _PAGE = 1000
 @click.command("audit")
 @click.argument("resource_id", metavar="[EXPERIMENT]", type=ExperimentId(), required=False, default="")
 @click.option("--actor", default="", metavar="NAME", help="Only what this one did.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Entries at the most.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, metavar="NUMBER", show_default=True, help="Entries at the most."
+)
 @calling
 def audit_command(remote: Remote, resource_id: str, actor: str, limit: int, namespace: str, as_json: bool) -> None:
     """Show every change of definitions and their status, newest first."""

@@ -30,7 +30,7 @@ address_option = click.option(
     "--address", metavar="HOST:PORT", help="Of the server. Default: KLERO_ADDRESS, else 127.0.0.1:7420."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
-namespace_option = click.option("--namespace", default="", metavar="NAME", help="Default: `default`.")
+namespace_option = click.option("--namespace", default="", metavar="NAME", help="Of what is meant. Default: `default`.")
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why, for the audit trail.")
 
 

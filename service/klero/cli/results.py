@@ -20,9 +20,15 @@ _VIEWS = {"settled": ResultsView.RESULTS_VIEW_SETTLED, "live": ResultsView.RESUL
 
 @click.command("results")
 @experiment_argument
-@click.option("--iteration", type=click.IntRange(min=0), default=0, help="Counts starts. Default: the latest.")
 @click.option(
-    "--min-position", type=click.IntRange(min=0), default=0, help="Wait until this journal position is counted."
+    "--iteration", type=click.IntRange(min=0), default=0, metavar="NUMBER", help="Counts starts. Default: the latest."
+)
+@click.option(
+    "--min-position",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="POSITION",
+    help="Wait until this journal position is counted, as `klero record` printed it; at most 30 s.",
 )
 @click.option(
     "--view",
