@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from google.protobuf.message import Message
+    from rich.console import Console
 
     from klero.client.remote import Remote
     from klero.v1.experiment_pb2 import Experiment
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _Rest = ParamSpec("_Rest")
 _Result = TypeVar("_Result")
 
+# Wider than any row.
+_WIDTH_PIPED = 10_000
 # Someone waits with a finger on the tab key.
 _COMPLETION_TIMEOUT_S = 1.0
 
@@ -30,7 +33,9 @@ address_option = click.option(
     "--address", metavar="HOST:PORT", help="Of the server. Default: KLERO_ADDRESS, else 127.0.0.1:7420."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
-namespace_option = click.option("--namespace", default="", metavar="NAME", help="Of what is meant. Default: `default`.")
+namespace_option = click.option(
+    "--namespace", default="", metavar="NAME", help="Environment or team. Default: `default`."
+)
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why, for the audit trail.")
 
 
@@ -104,6 +109,16 @@ def all_experiments(
         token = page.next_page_token
         if not token:
             return
+
+
+def table_console() -> Console:
+    """Where tables are printed: folded to the width of a terminal, and not at all where `grep` reads them."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_PIPED
+    return console
 
 
 def print_json(value: Message | dict[str, Any], *, indent: int | None = 2) -> None:

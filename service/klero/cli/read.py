@@ -8,7 +8,7 @@ import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from klero import lifecycle
-from klero.cli.common import all_experiments, calling, experiment_argument, print_json
+from klero.cli.common import all_experiments, calling, experiment_argument, print_json, table_console
 from klero.definition import to_mapping, to_yaml
 from klero.v1.experiment_service_pb2 import GetExperimentRequest
 
@@ -38,7 +38,6 @@ def list_command(remote: Remote, filter_text: str, namespace: str, as_json: bool
     if not experiments:
         click.echo("no experiments like that" if filter_text else "no experiments; `klero apply -f FILE` stores one")
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -48,7 +47,7 @@ def list_command(remote: Remote, filter_text: str, namespace: str, as_json: bool
         plain = to_mapping(experiment)
         variants = ", ".join(variant.id for variant in (experiment.control, *experiment.variants))
         table.add_row(experiment.id, str(plain["type"]), str(plain["status"]), str(experiment.iteration), variants)
-    Console(highlight=False).print(table)
+    table_console().print(table)
 
 
 @click.command("show")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import address_option, json_option, namespace_option, plural, print_json
+from klero.cli.common import address_option, json_option, namespace_option, plural, print_json, table_console
 from klero.cli.doctor.finding import Finding, State
 from klero.cli.local import data_dir_option
 from klero.data_directory import DataDirectory
@@ -28,7 +28,7 @@ _STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "red"}
 @namespace_option
 @json_option
 def doctor_command(data_dir: Path, address: str | None, namespace: str, as_json: bool) -> int:
-    """Check data directory, disk, events, server, versions and clocks; nothing is changed.
+    """Check data directory, disk, events, core, server, versions and clocks; nothing is changed.
 
     Each line is ok, a warning or failed, and says what to do. The exit code is 1 if something failed.
     """
@@ -43,6 +43,7 @@ def doctor_command(data_dir: Path, address: str | None, namespace: str, as_json:
 
 def _findings(directory: DataDirectory, address: str, namespace: str) -> Iterator[Finding]:
     from klero.cli.doctor import events, local, server
+    from klero.engine import PROFILE
 
     yield from local.check_directory(directory)
     yield from local.check_disk(directory)
@@ -52,11 +53,11 @@ def _findings(directory: DataDirectory, address: str, namespace: str) -> Iterato
             yield from events.check_events(events.journal_events(directory))
         except (StartupError, click.ClickException) as error:
             yield Finding("events", State.FAILED, f"cannot be read: {error}", "look with `klero journal check`")
+    yield from local.check_core(PROFILE)
     yield from server.check_server(address, namespace=namespace, used_by=local.owner(directory.path))
 
 
 def _print(findings: list[Finding]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -68,7 +69,7 @@ def _print(findings: list[Finding]) -> None:
         table.add_row(Text(finding.state, style=_STYLES[finding.state]), finding.check, finding.sentence)
         if finding.advice:
             table.add_row("", "", f"-> {finding.advice}")
-    Console(highlight=False).print(table)
+    table_console().print(table)
     counts = [
         plural(sum(finding.state is state for finding in findings), word)
         for state, word in ((State.WARNING, "warning"), (State.FAILED, "failure"))

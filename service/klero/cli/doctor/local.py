@@ -1,4 +1,4 @@
-"""The data directory and its disk."""
+"""The data directory, its disk, and the core of this installation."""
 
 from __future__ import annotations
 
@@ -118,6 +118,19 @@ def check_journal_time(directory: DataDirectory, *, now_ms: int) -> Iterator[Fin
         f"this machine's clock is {ahead_ms / 1000:,.0f} s behind the last frame: no window closes until it gets there",
         "set the clock right; if it was ahead before, what was recorded then has wrong times",
     )
+
+
+def check_core(profile: str) -> Iterator[Finding]:
+    """Whether the core of this installation was built for use.
+
+    Args:
+        profile: As `klero.engine.PROFILE`.
+    """
+    sentence = f"the Rust core is a {profile} build"
+    if profile == "release":
+        yield Finding("core", State.OK, sentence)
+    else:
+        yield Finding("core", State.WARNING, f"{sentence}, which is slow", "`make release` builds it for use")
 
 
 def file_system_type(path: Path, mounts: Iterable[str]) -> str:

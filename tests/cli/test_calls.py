@@ -1,4 +1,4 @@
-"""From status to status on the command line, against a server that only says yes."""
+"""What commands ask of a server and say of its answer, where the server is one that only says yes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klero.cli import main
+from klero.v1.events_pb2 import AuditEntry
 from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, Variant
 from klero.v1.experiment_service_pb2 import (
+    ListAuditEntriesRequest,
+    ListAuditEntriesResponse,
     ListExperimentsRequest,
     ListExperimentsResponse,
     PauseExperimentRequest,
@@ -37,7 +40,7 @@ def experiment(status: ExperimentStatus.ValueType) -> Experiment:
     return found
 
 
-ASKED: list[PauseExperimentRequest | ResumeExperimentRequest | ListExperimentsRequest] = []
+ASKED: list[Message] = []
 
 
 def pause(request: PauseExperimentRequest) -> PauseExperimentResponse:
@@ -65,6 +68,13 @@ def page(request: ListExperimentsRequest) -> ListExperimentsResponse:
     return ListExperimentsResponse(experiments=[found], next_page_token="" if last else "more")
 
 
+def trail(request: ListAuditEntriesRequest) -> ListAuditEntriesResponse:
+    """As many entries as are asked for, and always more."""
+    ASKED.append(request)
+    entries = [AuditEntry(revision=number) for number in range(request.page_size)]
+    return ListAuditEntriesResponse(entries=entries, next_page_token="more")  # noqa: S106  # of a page
+
+
 @pytest.fixture(autouse=True)
 def _address(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ASKED.clear()
@@ -73,6 +83,7 @@ def _address(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "ResumeExperiment": resume,
         "StartExperiment": start,
         "ListExperiments": page,
+        "ListAuditEntries": trail,
     }
     with fake_server(answers) as address:
         monkeypatch.setenv("KLERO_ADDRESS", address)
@@ -117,4 +128,15 @@ def test_a_list_has_every_page_and_keeps_its_filter(capsys: pytest.CaptureFixtur
     assert [
         ListExperimentsRequest(filter=wanted),
         ListExperimentsRequest(filter=wanted, page_token="more"),  # noqa: S106  # of a page
+    ] == ASKED
+
+
+def test_a_trail_is_as_long_as_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """The server gives a thousand entries at once, and a year has more."""
+    assert 0 == main(["audit", "--limit", "1500", "--json"])
+
+    assert 1500 == len(json.loads(capsys.readouterr().out)["entries"])
+    assert [
+        ListAuditEntriesRequest(page_size=1000),
+        ListAuditEntriesRequest(page_size=500, page_token="more"),  # noqa: S106  # of a page
     ] == ASKED
