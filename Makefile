@@ -8,7 +8,7 @@ STAMPS := .build
 RUST_SOURCES := $(shell find rust_core proto -name '*.rs' -o -name '*.toml' -o -name '*.proto') Cargo.toml Cargo.lock
 PROTOS := $(sort $(shell find proto -name '*.proto'))
 
-.PHONY: help demo drill test test-rust test-python lint format proto schema lock check-lock bench release clean tools test-tools
+.PHONY: help demo drill test test-rust test-python lint format proto schema docs lock check-lock bench release clean tools test-tools
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -54,10 +54,16 @@ proto: $(STAMPS)/python ## Generate the Python stubs from proto/.
 schema: $(STAMPS)/python ## Generate the JSON Schema of definition files from proto/.
 	PYTHONPATH=service $(BIN)/python -m tests.make_schema
 
+docs: $(STAMPS)/extension ## Make docs/commands.md and docs/api.md from the program and the contract.
+	$(BIN)/python -m docs.generate
+
 lock: $(STAMPS)/python ## Pin the Python dependencies of pyproject.toml with hashes.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --quiet --output-file constraints.txt
 
-check-lock: $(STAMPS)/python ## Fail unless both lock files fit what is declared.
+check-docs: $(STAMPS)/extension ## Make docs/commands.md and docs/api.md from the program and the contract.
+	$(BIN)/python -m docs.generate
+
+lock: $(STAMPS)/python ## Fail unless both lock files fit what is declared.
 	cargo metadata --locked --format-version 1 > /dev/null
 	cp constraints.txt $(STAMPS)/constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --quiet --output-file $(STAMPS)/constraints.txt

@@ -373,6 +373,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(allocation, module)?)?;
     module.add_function(wrap_pyfunction!(reassigned, module)?)?;
     module.add("CHECKPOINT_PARTS", PARTS)?;
+    module.add("PROFILE", if cfg!(debug_assertions) { "debug" } else { "release" })?;
     module.add_function(wrap_pyfunction!(forgotten, module)?)?;
     module.add_class::<Exporter>()?;
     module.add_class::<Frame>()?;

@@ -4,6 +4,7 @@ from typing import TypeAlias, final
 
 __all__ = [
     "CHECKPOINT_PARTS",
+    "PROFILE",
     "Core",
     "Exporter",
     "Frame",
@@ -17,6 +18,9 @@ __all__ = [
 
 CHECKPOINT_PARTS: int
 """Parts that a checkpoint consists of; part 0 has what belongs to no entity."""
+
+PROFILE: str
+"""How this was built: `release`, or `debug`, which is slower."""
 
 _ExposureRow: TypeAlias = tuple[str, str, int, int, str, str, str, int, str, str, str]
 _OutcomeRow: TypeAlias = tuple[str, str, str, str, float, int, str, str, str, str, int, bool]

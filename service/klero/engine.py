@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from klero.storage.v1.journal_pb2 import Control
     from klero.v1.experiment_pb2 import Snapshot
 
+PROFILE = _core.PROFILE
+"""How the core was built: `release`, or `debug`, which is slower."""
+
 # Longest wait for something to write; then the writer looks whether the queue was closed.
 _TAKE_TIMEOUT_MS = 1000
 _REASSIGNED_ENTITIES = 100_000

@@ -125,6 +125,32 @@ def test_list_shows_what_there_is(klero: Klero, write: Path) -> None:
     assert "no experiments" in klero("list", "--namespace", "nobody").output
 
 
+def test_a_piped_list_has_a_line_for_each_experiment(klero: Klero, write: Path) -> None:
+    """`grep` finds an id whatever its length."""
+    identifier = "piped-" + "x" * 110
+    klero("apply", "-f", file(write, identifier))
+
+    (line,) = [line for line in klero("list").output.splitlines() if identifier in line]
+    assert line.rstrip().endswith("short, long")
+
+
+def test_what_show_says_beside_the_file_is_a_comment(klero: Klero, write: Path) -> None:
+    """A file has what its author wrote, and nothing that the server sets."""
+    klero("apply", "-f", file(write, "shown"))
+    klero("start", "shown")
+    shown, only_file = klero("show", "shown").output, klero("show", "shown", "--yaml").output
+    everything = json.loads(klero("show", "shown", "--json").output)
+
+    assert shown.startswith("# `shown` is running (started)\n# iteration 1, started ")
+    assert shown.endswith(only_file)
+    assert only_file.startswith("id: shown\n")
+    written = {"id", "type", "control", "variants", "metrics", "namespace"}
+    assert written == {line.split(":")[0] for line in only_file.splitlines() if line[0] not in " -"}
+    (write / "again.yaml").write_text(shown, encoding="utf-8")
+    assert 0 == klero("apply", "-f", str(write / "again.yaml")).code
+    assert {"status", "iteration", "etag", "revision", "allocation"} <= everything.keys()
+
+
 def test_every_fault_of_a_file_is_named(klero: Klero, write: Path) -> None:
     """Nobody mends a file fault by fault."""
     done = klero("apply", "-f", file(write, "bad", "config: {trafficPercentage: 120, confidenceLevel: 2}"))
@@ -180,6 +206,18 @@ def test_without_a_server_the_message_says_what_to_do(capsys: pytest.CaptureFixt
 
     assert 1 == code
     assert "no server answers at 127.0.0.1:1: start one with `klero serve`" in capsys.readouterr().err
+
+
+def test_rejected_outcomes_are_json_where_output_is(klero: Klero, write: Path) -> None:
+    """A program sends again what it can mend, by line."""
+    path = write / "outcomes.jsonl"
+    path.write_text('{"entityId": "r1", "event": "success"}\n{"entityId": "", "event": "x"}\n', encoding="utf-8")
+    done = klero("record", "--file", str(path), "--json")
+    found = json.loads(done.output)
+
+    assert (1, "") == (done.code, done.errors)
+    assert (1, 1) == (found["accepted"], found["rejectedCount"])
+    assert [(2, "ERROR_REASON_ENTITY_ID_INVALID")] == [(item["line"], item["reason"]) for item in found["rejected"]]
 
 
 def test_outcomes_of_a_file_are_recorded_and_bad_ones_named(klero: Klero, write: Path) -> None:
@@ -253,3 +291,4 @@ def test_the_trail_says_who_did_what_and_why(klero: Klero, write: Path) -> None:
     assert '  status: "EXPERIMENT_STATUS_DRAFT" -> "EXPERIMENT_STATUS_RUNNING"' in plain
     assert "no changes\n" == klero("audit", "with-trail", "--actor", "nobody").output
     assert klero("audit", "--limit", "1").output.splitlines()[-1].startswith("... and older ones")
+    assert 1 == len(json.loads(klero("audit", "--limit", "1", "--json").output)["entries"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from klero.cli.applying import CREATED, UNCHANGED, UPDATED, Planned, carry_out, plan
-from klero.cli.common import calling, plural, print_json
+from klero.cli.common import calling, plural, print_json, reason_option
 from klero.cli.definition_files import Fault, read_definitions
 from klero.errors import WireError
 
@@ -34,7 +34,7 @@ _FAULTS_SHOWN = 100
     help="A YAML or JSON file, a folder with such files, or `-` for standard input. May be given several times.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@reason_option
 @calling
 def apply_command(
     remote: Remote, paths: tuple[Path, ...], dry_run: bool, reason: str, namespace: str, as_json: bool

@@ -113,13 +113,11 @@ def carry_out(remote: Remote, planned: Planned, *, reason: str) -> None:
 
 def _plan(remote: Remote, found: Found) -> Planned:
     definition = found.experiment
-    # The server's own reading of the file, so that spelling makes no difference.
-    meant = remote.experiments("CreateExperiment", CreateExperimentRequest(experiment=definition, validate_only=True))
     stored = _stored(remote, definition)
     if stored is None:
-        return Planned(found, CREATED, meant.warnings)
-    if not changes(stored, meant.experiment):
-        return Planned(found, UNCHANGED)
+        create = CreateExperimentRequest(experiment=definition, validate_only=True)
+        return Planned(found, CREATED, remote.experiments("CreateExperiment", create).warnings)
+    # Compared with the server's own reading of the file, so that spelling makes no difference.
     update = remote.experiments("UpdateExperiment", _update_request(definition, stored.etag, validate_only=True))
     changed = changes(stored, update.experiment)
     if not changed:

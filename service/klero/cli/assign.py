@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, print_json
+from klero.cli.common import calling, experiment_argument, print_json
 from klero.definition import to_mapping
 from klero.v1.decision_pb2 import ExposureMode
 from klero.v1.decision_service_pb2 import AssignRequest
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("assign")
-@click.argument("experiment_id", metavar="EXPERIMENT")
+@experiment_argument
 @click.argument("entity_ids", metavar="ENTITY...", nargs=-1, required=True)
 @click.option("--no-exposure", is_flag=True, help="Only look: do not record that the entity was given its variant.")
 @calling

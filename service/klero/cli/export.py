@@ -26,7 +26,9 @@ _DEFAULT_NAMESPACE = "default"
     metavar="FOLDER",
     help="Where the files go; made if it is missing. Files of an earlier export are replaced.",
 )
-@click.option("--format", "file_format", type=click.Choice(FORMATS), default="csv", show_default=True)
+@click.option(
+    "--format", "file_format", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the files."
+)
 @click.option(
     "--namespace", default="", metavar="NAME", help="Only this one. Default: all; `default` with --experiment."
 )
@@ -74,6 +76,8 @@ def _export_with_progress(plan: ExportPlan) -> ExportReport:
     from klero.cli.exporting import export
 
     columns = (TextColumn("exporting"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    # A bar is for eyes: programs that read stderr get errors there and nothing else.
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         return export(plan, progress=lambda read, total: progress.update(task, completed=read, total=total))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, print_json
+from klero.cli.common import calling, print_json, reason_option
 from klero.v1.experiment_service_pb2 import ForgetEntityRequest
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("forget")
 @click.argument("entity_id", metavar="ENTITY")
-@click.option("--reason", default="", help="Why, for the audit trail.")
+@reason_option
 @calling
 def forget_command(remote: Remote, entity_id: str, reason: str, namespace: str, as_json: bool) -> None:
     """Have nothing known of ENTITY any more: it leaves all results, and the export.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from klero import lifecycle
-from klero.cli.common import calling, plural, print_json
+from klero.cli.common import calling, experiment_argument, plural, print_json
 from klero.v1.experiment_service_pb2 import GetExperimentHistoryRequest, GetExperimentRequest
 from klero.v1.results_pb2 import ResultsView
 
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from klero.v1.experiment_pb2 import Experiment
     from klero.v1.results_pb2 import HistoryPoint
 
-_GOES_ON = {lifecycle.RUNNING, lifecycle.PAUSED, lifecycle.DRAINING}
 _VIEWS = {"settled": ResultsView.RESULTS_VIEW_SETTLED, "live": ResultsView.RESULTS_VIEW_LIVE}
 
 
-@click.command("history", epilog="Example: klero history prompt-style --metric cost_usd --rows 10")
-@click.argument("experiment_id", metavar="EXPERIMENT")
+@click.command("history")
+@experiment_argument
 @click.option("--metric", default="", metavar="NAME", help="Default: the primary metric, else the first one.")
 @click.option("--iteration", type=click.IntRange(min=0), default=0, help="Counts starts. Default: the latest.")
 @click.option(
@@ -74,7 +73,7 @@ def history_command(
     looks = plural(len(history.points), "look")
     some = f"{len(shown)} of {looks}" if len(shown) < len(history.points) else looks
     console = Console(highlight=False)
-    last = "now" if iteration in {0, experiment.iteration} and experiment.status in _GOES_ON else "the end"
+    last = "now" if iteration in {0, experiment.iteration} and experiment.status in lifecycle.MEASURING else "the end"
     title = f"{history.metric or 'enrolment, as there is no metric'}: {some}, the last one is {last}"
     console.print(title, style="bold")
     console.print(_table(experiment, shown))

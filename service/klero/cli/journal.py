@@ -48,8 +48,10 @@ def check_command(data_dir: Path, as_json: bool) -> int:
 
 @journal_command.command("show")
 @data_dir_option
-@click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True, help="First position.")
-@click.option("--to", "last", type=click.IntRange(min=1), help="Last position. Default: to the end.")
+@click.option(
+    "--from", "first", type=click.IntRange(min=1), default=1, metavar="POSITION", show_default=True, help="First frame."
+)
+@click.option("--to", "last", type=click.IntRange(min=1), metavar="POSITION", help="Last frame. Default: the last one.")
 @click.option("--rows", is_flag=True, help="Show every exposure and outcome.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one frame a line.")
 def show_command(data_dir: Path, first: int, last: int | None, rows: bool, as_json: bool) -> None:

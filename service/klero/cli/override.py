@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, print_json
+from klero.cli.common import calling, experiment_argument, print_json, reason_option
 from klero.definition import to_mapping
 from klero.definition.words import DURATION_HINT, parse_duration
 from klero.v1.experiment_pb2 import Override
@@ -25,7 +25,6 @@ _UNITS = {"day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1000
 
 _entity_option = click.option("--entity", "entity_id", metavar="ID", help="Only this entity.")
 _everyone_option = click.option("--everyone", is_flag=True, help="Everyone without an override of their own.")
-_reason_option = click.option("--reason", default="", metavar="TEXT", help="Why, for the audit trail.")
 
 
 def _exactly_one(context: click.Context, **given: bool) -> None:
@@ -54,7 +53,7 @@ def override_command() -> None:
 
 
 @override_command.command("set")
-@click.argument("experiment_id", metavar="EXPERIMENT")
+@experiment_argument
 @_entity_option
 @_everyone_option
 @click.option("--variant", "variant_id", metavar="VARIANT", help="What they get.")
@@ -64,7 +63,7 @@ def override_command() -> None:
     "--for", "lasts_ms", metavar="DURATION", callback=_milliseconds, help="How long: `2h`, `7d`.  [default: 24h]"
 )
 @click.option("--permanent", is_flag=True, help="Until it is removed.")
-@_reason_option
+@reason_option
 @calling
 def set_command(
     remote: Remote,
@@ -108,10 +107,10 @@ def set_command(
 
 
 @override_command.command("remove")
-@click.argument("experiment_id", metavar="EXPERIMENT")
+@experiment_argument
 @_entity_option
 @_everyone_option
-@_reason_option
+@reason_option
 @calling
 def remove_command(
     remote: Remote,

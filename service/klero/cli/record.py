@@ -13,6 +13,7 @@ from klero.definition.text import load
 from klero.errors import InvalidFieldError
 from klero.v1.decision_pb2 import Outcome
 from klero.v1.decision_service_pb2 import RecordRequest, RecordResponse
+from klero.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,11 @@ def record_command(
     namespace: str,
     as_json: bool,
 ) -> int:
-    """Record an outcome of ENTITY, or those of a file."""
+    """Record an outcome of ENTITY, or those of a file.
+
+    EVENT is what metrics refer to. VALUE is a number; left out it is 1. A line of --file has the fields of
+    an Outcome: {"entityId": "run-1", "event": "success", "value": 1}.
+    """
     if (lines is None) == (entity_id is None or event is None):
         message = "give ENTITY and EVENT, or --file, and not both"
         raise click.UsageError(message)
@@ -52,6 +57,7 @@ def record_command(
     else:
         batches = _batches(lines)
     total = RecordResponse()
+    rejected: list[dict[str, object]] = []
     for batch in batches:
         answer = remote.decisions(
             "Record",
@@ -62,9 +68,13 @@ def record_command(
         total.position, total.durability = answer.position, answer.durability
         for item in answer.rejected:
             line, _ = batch[item.index]
-            click.echo(f"rejected{f', line {line}' if line else ''}: {item.message}", err=True)
+            if as_json:
+                place = {"line": line} if line else {}
+                rejected.append(place | {"reason": ErrorReason.Name(item.reason), "message": item.message})
+            else:
+                click.echo(f"rejected{f', line {line}' if line else ''}: {item.message}", err=True)
     if as_json:
-        print_json(total)
+        print_json(to_mapping(total) | ({"rejected": rejected} if rejected else {}))
     else:
         plain = to_mapping(total)
         click.echo(

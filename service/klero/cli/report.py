@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, print_json
+from klero.cli.common import calling, experiment_argument, print_json
 from klero.errors import WireError
 from klero.v1.events_pb2 import ResourceType
 from klero.v1.experiment_service_pb2 import (
@@ -30,7 +30,7 @@ _MOST_ENTRIES = 1000
 
 
 @click.command("report")
-@click.argument("experiment_id", metavar="EXPERIMENT")
+@experiment_argument
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),

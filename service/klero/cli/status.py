@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, print_json
+from klero.cli.common import calling, experiment_argument, print_json
 from klero.lifecycle import status_name
 from klero.v1.experiment_service_pb2 import GetExperimentStatusRequest
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("status")
-@click.argument("experiment_id", metavar="EXPERIMENT")
+@experiment_argument
 @calling
 def status_command(remote: Remote, experiment_id: str, namespace: str, as_json: bool) -> None:
     """Show how an experiment goes, and every outcome and exposure that took another way than into it."""

@@ -1,4 +1,4 @@
-"""`klero start`, `stop`, `archive` and `delete`."""
+"""`klero start`, `pause`, `resume`, `stop`, `archive` and `delete`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, print_json, print_warnings
+from klero.cli.common import calling, experiment_argument, print_json, print_warnings, reason_option
+from klero.lifecycle import SCHEDULED
 from klero.v1.experiment_service_pb2 import (
     ArchiveExperimentRequest,
     DeleteExperimentRequest,
+    PauseExperimentRequest,
+    ResumeExperimentRequest,
     StartExperimentRequest,
     StopExperimentRequest,
 )
 
 if TYPE_CHECKING:
     from klero.client.remote import Remote
-
-_reason_option = click.option("--reason", default="", help="Why, for the audit trail.")
+    from klero.v1.experiment_pb2 import Experiment
 
 
 @click.command("start")
-@click.argument("experiment_id", metavar="EXPERIMENT")
-@_reason_option
+@experiment_argument
+@reason_option
 @calling
 def start_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
-    """Begin an iteration: freeze the plan and let entities in."""
+    """Begin an iteration: freeze the plan and let entities in.
+
+    A draft is started, and so is a stopped experiment again, with empty results. One with
+    `schedule.startAt` ahead waits for it.
+    """
     started = remote.experiments(
         "StartExperiment", StartExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
     )
@@ -34,19 +40,52 @@ def start_command(remote: Remote, experiment_id: str, reason: str, namespace: st
         return
     print_warnings(started.warnings)
     experiment = started.experiment
-    shares = ", ".join(
-        f"{variant.id} {experiment.allocation.weights[variant.id]:g} %"
-        for variant in (experiment.control, *experiment.variants)
+    if experiment.status == SCHEDULED:
+        click.echo(f"scheduled `{experiment.id}`: it starts at {experiment.schedule.start_at.ToJsonString()}")
+    else:
+        click.echo(f"started `{experiment.id}`, {_in_force(experiment)}")
+
+
+@click.command("pause")
+@experiment_argument
+@reason_option
+@calling
+def pause_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
+    """Give everyone the control until `klero resume`.
+
+    Outcomes still count. Entities whose window overlaps the pause are left out of the results, in all
+    variants alike.
+    """
+    paused = remote.experiments(
+        "PauseExperiment", PauseExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
     )
-    traffic = experiment.allocation.traffic_percentage
-    click.echo(f"started `{experiment.id}`, iteration {experiment.iteration}: {shares}; {traffic:g} % of the traffic")
+    if as_json:
+        print_json(paused)
+    else:
+        control = paused.experiment.control.id
+        click.echo(f"paused `{experiment_id}`: everyone gets `{control}` until `klero resume {experiment_id}`")
+
+
+@click.command("resume")
+@experiment_argument
+@reason_option
+@calling
+def resume_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
+    """Go on after a pause, in a new epoch of the same iteration."""
+    resumed = remote.experiments(
+        "ResumeExperiment", ResumeExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
+    )
+    if as_json:
+        print_json(resumed)
+    else:
+        click.echo(f"resumed `{experiment_id}`, {_in_force(resumed.experiment)}")
 
 
 @click.command("stop")
-@click.argument("experiment_id", metavar="EXPERIMENT")
+@experiment_argument
 @click.option("--ship", "variant_id", default="", metavar="VARIANT", help="What everyone gets. Default: the control.")
 @click.option("--immediate", is_flag=True, help="Close open outcome windows now, and leave their entities out.")
-@_reason_option
+@reason_option
 @calling
 def stop_command(
     remote: Remote,
@@ -57,7 +96,11 @@ def stop_command(
     namespace: str,
     as_json: bool,
 ) -> None:
-    """End the iteration and decide what everyone gets from now on."""
+    """End the iteration and decide what everyone gets from now on.
+
+    Where metrics have windows the experiment is `draining` until the last one has closed; results are
+    final then.
+    """
     stopped = remote.experiments(
         "StopExperiment",
         StopExperimentRequest(
@@ -71,11 +114,14 @@ def stop_command(
 
 
 @click.command("archive")
-@click.argument("experiment_id", metavar="EXPERIMENT")
-@_reason_option
+@experiment_argument
+@reason_option
 @calling
 def archive_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
-    """Put an ended experiment away, for good: code that asks for it learns that there is none."""
+    """Put an ended experiment away, for good: code that asks for it learns that there is none.
+
+    Its results stay readable, and its id stays taken.
+    """
     archived = remote.experiments(
         "ArchiveExperiment", ArchiveExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
     )
@@ -86,8 +132,8 @@ def archive_command(remote: Remote, experiment_id: str, reason: str, namespace: 
 
 
 @click.command("delete")
-@click.argument("experiment_id", metavar="EXPERIMENT")
-@_reason_option
+@experiment_argument
+@reason_option
 @calling
 def delete_command(remote: Remote, experiment_id: str, reason: str, namespace: str, as_json: bool) -> None:
     """Delete a draft. What was ever started can be archived instead."""
@@ -98,3 +144,12 @@ def delete_command(remote: Remote, experiment_id: str, reason: str, namespace: s
         print_json(deleted)
     else:
         click.echo(f"`{experiment_id}` is deleted")
+
+
+def _in_force(experiment: Experiment) -> str:
+    """Who gets what from now on."""
+    allocation = experiment.allocation
+    shares = ", ".join(
+        f"{variant.id} {allocation.weights[variant.id]:g} %" for variant in (experiment.control, *experiment.variants)
+    )
+    return f"iteration {experiment.iteration}: {shares}; {allocation.traffic_percentage:g} % of the traffic"

@@ -31,7 +31,12 @@ _WIDTH_PIPED = 80
 
 @click.command("demo")
 @click.option(
-    "--seconds", type=click.FloatRange(min=1), default=15.0, show_default=True, help="Length of the live part."
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=15.0,
+    metavar="SECONDS",
+    show_default=True,
+    help="Length of the live part.",
 )
 @json_option
 def demo_command(seconds: float, as_json: bool) -> None:
