@@ -25,7 +25,7 @@ GENERATED = frozenset({"v1", "storage"})
 
 PYTHON_LAYERS = Layers(
     order=[
-        frozenset({"cli"}),
+        frozenset({"cli", "testing"}),
         frozenset({ROOT_UNIT}),
         frozenset({"rpc", "client", "report"}),
         frozenset({"controller", "engine", "catalog", "journal", "analysis"}),

@@ -17,7 +17,7 @@ _DETAILS_KEY = "grpc-status-details-bin"
 def wire_error(error: grpc.RpcError, address: str) -> WireError:
     """`error` of a call to the server at `address`, in words."""
     call: grpc.Call = error  # type: ignore[assignment]  # errors of calls are calls, which the stubs leave out
-    reason, violations, retry_after_s = "", [], None
+    reason, violations, retry_after_s, metadata = "", [], None, dict[str, str]()
     for key, value in call.trailing_metadata() or ():
         if key != _DETAILS_KEY:
             continue
@@ -28,7 +28,7 @@ def wire_error(error: grpc.RpcError, address: str) -> WireError:
                 error_details_pb2.RetryInfo(),
             )
             if detail.Unpack(info):
-                reason = info.reason
+                reason, metadata = info.reason, dict(info.metadata)
             elif detail.Unpack(bad):
                 violations = [FieldViolation(found.field, found.description) for found in bad.field_violations]
             elif detail.Unpack(retry):
@@ -39,10 +39,12 @@ def wire_error(error: grpc.RpcError, address: str) -> WireError:
         message = f"no server answers at {address}: start one with `klero serve`, or name another with --address"
     if not reason and status == "DEADLINE_EXCEEDED":
         message = f"the server at {address} did not answer in time"
-    return WireError(
+    described = WireError(
         status=status,
         reason=reason,
         message=message,
         violations=tuple(violations),
         retry_after_s=retry_after_s,
     )
+    described.metadata = metadata
+    return described

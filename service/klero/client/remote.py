@@ -8,6 +8,7 @@ from google.protobuf import message_factory
 
 from klero.client.refusals import wire_error
 from klero.v1 import decision_service_pb2, experiment_service_pb2
+from klero.v1.decision_service_pb2 import AssignRequest, AssignResponse, RecordResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),
+    # A server that comes back is found at once: the default waits up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Connections are not shared between channels, and with them the pause after a failed attempt.
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 _DECISIONS = decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"]
 _EXPERIMENTS = experiment_service_pb2.DESCRIPTOR.services_by_name["ExperimentService"]
@@ -32,10 +42,7 @@ class Remote:
         import grpc
 
         self.address = address
-        self._channel = grpc.insecure_channel(
-            address,
-            options=[("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)],
-        )
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
 
     def __enter__(self) -> Self:
         """Use the connection."""
@@ -44,6 +51,10 @@ class Remote:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """As `close`."""
+        self.close()
+
+    def close(self) -> None:
         """Close the connection; calls under way are cancelled."""
         self._channel.close()
 
@@ -62,6 +73,31 @@ class Remote:
             WireError: The server refused, or could not be reached.
         """
         return self._call(_DECISIONS, method, request, timeout_s)
+
+    def assign_soon(self, request: AssignRequest, *, timeout_s: float) -> grpc.Future[AssignResponse]:
+        """Call Assign without waiting; the future has the response, or a grpc.RpcError."""
+        assign: grpc.UnaryUnaryMultiCallable[AssignRequest, AssignResponse] = self._channel.unary_unary(
+            f"/{_DECISIONS.full_name}/Assign",
+            request_serializer=AssignRequest.SerializeToString,
+            response_deserializer=AssignResponse.FromString,
+        )
+        return assign.future(request, timeout=timeout_s)
+
+    def record_encoded(self, request: bytes, *, timeout_s: float = TIMEOUT_S) -> RecordResponse:
+        """Send an encoded RecordRequest.
+
+        Raises:
+            WireError: The server refused, or could not be reached.
+        """
+        import grpc
+
+        record: grpc.UnaryUnaryMultiCallable[bytes, RecordResponse] = self._channel.unary_unary(
+            f"/{_DECISIONS.full_name}/Record", response_deserializer=RecordResponse.FromString
+        )
+        try:
+            return record(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise wire_error(error, self.address) from error
 
     def record_soon(self, request: bytes, *, timeout_s: float = TIMEOUT_S) -> grpc.Future[bytes]:
         """Send an encoded RecordRequest without waiting; the future has the encoded response."""
