@@ -104,7 +104,7 @@ def test_a_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_restart_of_the_server_is_sat_out(capsys: pytest.CaptureFixture[str]) -> None:
     """Who watches for days wants to see what comes after an upgrade."""
-    follow_as_json(found(Answers([(RUNNING, 1, False), away(), (RUNNING, 1, False), (STOPPED, 1, True)])))
+    follow_as_json(found(Answers([(RUNNING, 1, False), away(), away(), (RUNNING, 1, False), (STOPPED, 1, True)])))
     printed = capsys.readouterr()
 
     assert 2 == len(printed.out.splitlines())

@@ -69,15 +69,19 @@ def looks(remote: Remote, request: GetExperimentResultsRequest, *, interval_s: f
 
 
 def follow_as_json(found: Iterator[Look]) -> None:
-    """Print a line for each look that differs from the one before in more than its time."""
+    """Print a line for each look that differs from the one before in more than its time.
+
+    That no answer can be had is said once, on stderr, until there is one again.
+    """
     before: ExperimentResults | None = None
+    missed = ""
     for look in found:
         now = _lasting(look.results)
-        if look.missed:
+        if look.missed and not missed:
             click.echo(json.dumps({"error": {"message": look.missed}}, ensure_ascii=False), err=True)
         elif now != before or look.last:
             click.echo(json.dumps(to_mapping(look.results), ensure_ascii=False))
-        before = now
+        before, missed = now, look.missed
 
 
 def follow_on_terminal(found: Iterator[Look], *, interval_s: float) -> None:
