@@ -60,10 +60,7 @@ docs: $(STAMPS)/extension ## Make docs/commands.md and docs/api.md from the prog
 lock: $(STAMPS)/python ## Pin the Python dependencies of pyproject.toml with hashes.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --quiet --output-file constraints.txt
 
-check-docs: $(STAMPS)/extension ## Make docs/commands.md and docs/api.md from the program and the contract.
-	$(BIN)/python -m docs.generate
-
-lock: $(STAMPS)/python ## Fail unless both lock files fit what is declared.
+check-lock: $(STAMPS)/python ## Fail unless both lock files fit what is declared.
 	cargo metadata --locked --format-version 1 > /dev/null
 	cp constraints.txt $(STAMPS)/constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --quiet --output-file $(STAMPS)/constraints.txt
