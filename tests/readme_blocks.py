@@ -45,6 +45,7 @@ MASKS = [
     (r"\1<etag>", r"\b(etag\W+)\w+"),
     (r"\1<position>", r"\b((?:position|asOf|as of)\W+)[\d,]*\d"),
     ("<duration>", r"\b\d+(\.\d+)? ?(ns|µs|ms|seconds?|minutes?|s|min)\b"),
+    ("<size> bytes", r"\b\d[\d,]* bytes\b"),
     (r"<rate>\2", r"\b(\d[\d,]*(?:\.\d+)?)( ?(?:rows|outcomes|calls)/s)"),
 ]
 

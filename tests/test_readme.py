@@ -100,6 +100,7 @@ def test_parse_refuses(page: str, message: str) -> None:
         ("request 0193e4a1-7c3e-7d1b-9f00-3a5b6c7d8e9f", "request <uuid>"),
         ('"etag": "9f3c",', '"etag": "<etag>",'),
         ("stored at position 17", "stored at position <position>"),
+        ("wrote a.html, 28,514 bytes", "wrote a.html, <size> bytes"),
         ("64,000 rows, 71,234 rows/s", "64,000 rows, <rate> rows/s"),
         ("a      b  ", "a  b"),
         ("0.106168  64000", "0.106168  64000"),
