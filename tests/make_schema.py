@@ -18,8 +18,8 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from grpc_tools import protoc
 
-from klero.definition.words import enum_word, enum_words
 from klero.v1.experiment_pb2 import Experiment
+from klero.words import enum_word, enum_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -104,7 +104,7 @@ DEFINITIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("stopped", "AB_TEST", "STOPPED", HALVES),
     ("rolled back", "AB_TEST", "ROLLED_BACK", HALVES),
     ("draining with a winner", "AB_TEST", "DRAINING", {**HALVES, "shippedVariantId": "treatment"}),
-    ("scheduled again, with a winner", "AB_TEST", "SCHEDULED", {**HALVES, "shippedVariantId": "treatment"}),
+    ("scheduled again with a winner", "AB_TEST", "SCHEDULED", {**HALVES, "shippedVariantId": "treatment"}),
     ("shipped", "AB_TEST", "STOPPED", {**HALVES, "shippedVariantId": "treatment"}),
     ("rolled back to a variant", "AB_TEST", "ROLLED_BACK", {**HALVES, "shippedVariantId": "treatment"}),
     ("shipped control that is enabled", "AB_TEST", "STOPPED", {**SHIPPING, "shippedVariantId": "off"}),

@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_written_is_named(
     path = tmp_path / "missing" / "made.html"
 
     assert 1 == main(["report", "made", "--output", str(path)])
-    assert f"Error: {path} cannot be written: No such file or directory\n" == capsys.readouterr().err
+    assert f"error: {path} cannot be written: No such file or directory\n" == capsys.readouterr().err
 
 
 def test_the_terminal_has_it_in_short(

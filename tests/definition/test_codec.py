@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klero import definition
-from klero.definition.words import duration_text, enum_number, enum_word, parse_duration
 from klero.errors import InvalidFieldError
 from klero.v1 import decision_pb2, decision_service_pb2, events_pb2, experiment_pb2, results_pb2
+from klero.words import duration_text, enum_number, enum_word, parse_duration
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import EnumDescriptor

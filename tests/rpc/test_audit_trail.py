@@ -46,5 +46,5 @@ def test_pages_that_cannot_be_are_refused(client: Client, namespace: str) -> Non
     assert "INVALID_FIELD" == found.reason
     assert {
         "pageSize": "1001 must be from 0 to 1000",
-        "pageToken": "is not one that an answer has given",
+        "pageToken": "belongs to another list: send what an answer gave, with the same other fields",
     } == found.fields

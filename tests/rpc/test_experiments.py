@@ -110,25 +110,6 @@ def test_an_id_is_taken_once(client: Client, namespace: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "request_type", "extra", "field"),
-    [
-        ("CreateExperiment", pb.CreateExperimentRequest, {"request_id": "r"}, "requestId"),
-        ("StartExperiment", pb.StartExperimentRequest, {"request_id": "r"}, "requestId"),
-        ("StopExperiment", pb.StopExperimentRequest, {"request_id": "r"}, "requestId"),
-        ("ListExperiments", pb.ListExperimentsRequest, {"filter": "status = running"}, "filter"),
-    ],
-)
-def test_what_is_not_served_is_refused(
-    client: Client, method: str, request_type: Callable[..., Any], extra: dict[str, Any], field: str
-) -> None:
-    """A caller who believes in a protection or a filter that is not there acts on wrong grounds."""
-    found = refused(getattr(client.experiments, method), request_type(**extra))
-
-    assert found.code == grpc.StatusCode.INVALID_ARGUMENT
-    assert {field: "not supported by this version"} == found.fields
-
-
-@pytest.mark.parametrize(
     ("method", "request_type"),
     [
         ("GetExperiment", pb.GetExperimentRequest),

@@ -169,7 +169,7 @@ def test_a_flag_is_switched_without_its_variants_names(
         ({"expires_s": 1e9}, "override.expiresAt", "2001-09-09T01:46:40Z must be in the future"),
         ({"expires_s": 1e12}, "override.expiresAt", "1000000000000 seconds and 0 nanoseconds must be a time of"),
         ({"expires_s": -1e12}, "override.expiresAt", "-1000000000000 seconds and 0 nanoseconds must be a time of"),
-        ({"request_id": "0"}, "requestId", "not supported by this version"),
+        ({"request_id": "0"}, "requestId", "`0` must be a UUID, or empty"),
     ],
 )
 def test_what_is_wrong_is_named(

@@ -70,7 +70,7 @@ SECTIONS: dict[str, dict[str, Listed]] = {
             (
                 "klero override set dark-mode --everyone --off --reason 'provider down'",
                 "klero override set dark-mode --entity me --on --for 2h",
-                "klero override list",
+                "klero override list dark-mode",
                 "klero override remove dark-mode --everyone",
             ),
         ),

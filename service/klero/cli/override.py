@@ -9,9 +9,9 @@ import click
 
 from klero.cli.common import calling, experiment_argument, print_json, reason_option
 from klero.definition import to_mapping
-from klero.definition.words import DURATION_HINT, parse_duration
 from klero.v1.experiment_pb2 import Override
 from klero.v1.experiment_service_pb2 import DeleteOverrideRequest, ListOverridesRequest, SetOverrideRequest
+from klero.words import DURATION_HINT, parse_duration
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp

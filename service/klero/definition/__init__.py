@@ -9,7 +9,6 @@ from klero.definition.places import Document, Place, TextError
 from klero.definition.read import from_mapping, message_from_mapping, parse
 from klero.definition.schema import authored, schema_text
 from klero.definition.text import documents
-from klero.definition.words import enum_word
 from klero.definition.write import to_json, to_mapping, to_yaml
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "authored",
     "changes",
     "documents",
-    "enum_word",
     "from_mapping",
     "message_from_mapping",
     "parse",

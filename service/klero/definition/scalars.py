@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from google.protobuf.descriptor import FieldDescriptor
 
 from klero.definition.near import did_you_mean
-from klero.definition.words import enum_number, enum_words
 from klero.definition.written import spelling
+from klero.words import enum_number, enum_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from klero.definition.scalars import describe, finite
-from klero.definition.words import DURATION_HINT, parse_duration
 from klero.definition.write import MAX_EXACT
+from klero.words import DURATION_HINT, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 
 from klero.definition import yaml_text
-from klero.definition.words import duration_text, enum_word
+from klero.words import duration_text, enum_word
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from google.protobuf import json_format
 
 from klero.analysis import words
-from klero.definition import enum_word
 from klero.lifecycle import status_name
 from klero.report import cells, readings
 from klero.report.forest import Forest, forest
@@ -16,6 +15,7 @@ from klero.report.rows import value_title
 from klero.report.times import time_text
 from klero.v1.experiment_pb2 import EffectScale, InferenceMethod
 from klero.v1.results_pb2 import GuardrailState, HealthState
+from klero.words import enum_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

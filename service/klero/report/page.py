@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from klero.definition import enum_word, to_yaml
+from klero.definition import to_yaml
 from klero.report import blocks, cells, readings
 from klero.report.curves import enrolment_plot, estimate_plots
 from klero.report.times import time_text
 from klero.v1.results_pb2 import Verdict
+from klero.words import enum_word
 
 if TYPE_CHECKING:
     from klero.report.data import ReportData

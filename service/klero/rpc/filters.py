@@ -6,9 +6,9 @@ import difflib
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from klero.definition.words import enum_number, enum_words
 from klero.errors import FieldViolation, InvalidFieldError
 from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, ExperimentType
+from klero.words import enum_number, enum_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

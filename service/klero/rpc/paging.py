@@ -36,7 +36,7 @@ def page_of(request: Any) -> Page:  # noqa: ANN401  # every list has the fields
         violations.append(FieldViolation("pageSize", f"{request.page_size} must be from 0 to {_MOST}"))
     digest, _, last = request.page_token.partition("-")
     if request.page_token and digest != _digest(request):
-        why = "belongs to a list with other fields, or to none: send what an answer gave, with the same other fields"
+        why = "belongs to another list: send what an answer gave, with the same other fields"
         violations.append(FieldViolation("pageToken", why))
     if violations:
         raise InvalidFieldError(tuple(violations))
