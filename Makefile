@@ -76,6 +76,7 @@ bench: release ## Measure; results and how to read them are in benches/README.md
 	$(BIN)/python benches/import_rate.py
 	$(BIN)/python benches/checkpoint_delay.py
 	$(BIN)/python benches/restart.py
+	$(BIN)/python benches/client_record.py
 
 clean: ## Remove what was built.
 	rm -rf $(VENV) $(STAMPS) target
