@@ -43,7 +43,7 @@ RUST_LAYERS = Layers(
     order=[
         frozenset({"python", "front"}),
         frozenset({"handle", "export"}),
-        frozenset({"memory", "reassigned"}),
+        frozenset({"memory", "bulk", "reassigned"}),
         frozenset({"decide", "journal", "tally", "access", "seen"}),
         frozenset({"snapshot"}),
         frozenset({"targeting", "split", "comoments", "sketch", "request_id"}),
@@ -88,7 +88,7 @@ IMPURE_FILES = {
 }
 
 PURE_RUST = {
-    "comoments", "decide", "hash", "moments", "request_id", "sketch", "snapshot", "split", "tally", "targeting",
+    "bulk", "comoments", "decide", "hash", "moments", "request_id", "sketch", "snapshot", "split", "tally", "targeting",
 }  # fmt: skip
 WITHOUT_IO_RUST = PURE_RUST | {"access", "journal", "handle"}
 RUST_CLOCK_OR_CHANCE = r"\b(SystemTime|Instant|Clock|rand|getrandom|RandomState|DefaultHasher)\b|\bnow_v7\b|\bnew_v4\b"

@@ -5,7 +5,7 @@
 //!
 //! - **deciding**: [`hash`] turns salt and entity into 64 bits, [`split`] bits into traffic and
 //!   variants, [`snapshot`] compiles definitions, [`decide`](mod@decide) walks the gates,
-//!   [`reassigned`] counts whom another definition would move
+//!   [`bulk`] does so for many entities, [`reassigned`] counts whom another definition would move
 //! - **remembering**: [`journal`] queues what becomes durable and frames it, [`tally`] folds frames
 //!   into [`moments`], [`seen`] hints at exposures already folded, [`memory`] holds these together
 //! - **answering**: [`handle`] takes bytes and gives bytes, [`error`] and [`status`] say what is refused
@@ -14,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod bulk;
 pub mod comoments;
 pub mod decide;
 pub mod error;

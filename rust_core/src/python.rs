@@ -3,6 +3,8 @@
 //! Nothing is decided here. Calls that may take long release the GIL; a single decision is not
 //! worth it.
 
+mod evaluator;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -376,6 +378,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PROFILE", if cfg!(debug_assertions) { "debug" } else { "release" })?;
     module.add_function(wrap_pyfunction!(forgotten, module)?)?;
     module.add_class::<Exporter>()?;
+    module.add_class::<evaluator::Evaluator>()?;
     module.add_class::<Frame>()?;
     module.add_class::<Core>()
 }

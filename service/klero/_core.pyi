@@ -6,6 +6,7 @@ __all__ = [
     "CHECKPOINT_PARTS",
     "PROFILE",
     "Core",
+    "Evaluator",
     "Exporter",
     "Frame",
     "InvalidDefinitionError",
@@ -207,6 +208,39 @@ def forgotten(body: bytes) -> list[tuple[str, int]]:
     Raises:
         ValueError: The bytes are no frame that this version reads.
     """
+
+@final
+class Evaluator:
+    """A snapshot that decides in the caller's process; nothing is exposed by it."""
+
+    def __new__(cls, snapshot: bytes) -> Evaluator:
+        """Compile an encoded `Snapshot`.
+
+        Raises:
+            StatusError: Definitions break their rules; names all of them.
+            ValueError: The bytes are no Snapshot.
+        """
+
+    def choose(self, namespace: str, experiment_id: str, entity_ids: list[str], now_ms: int) -> tuple[bytes, bytes]:
+        """Decide for every id at `now_ms`, Unix milliseconds.
+
+        Returns:
+            Positions of variants, native `uint32` (0 is the control), and values of `DecisionReason`, bytes.
+
+        Raises:
+            StatusError: There is no such experiment.
+            TypeError: An id is no string.
+        """
+
+    def choose_packed(
+        self, namespace: str, experiment_id: str, offsets: memoryview, text: memoryview, now_ms: int
+    ) -> tuple[bytes, bytes]:
+        """The same for ids one behind the other in `text`; `offsets` are `int32` or `int64`, one more than ids.
+
+        Raises:
+            StatusError: There is no such experiment.
+            ValueError: The offsets do not fit the text, or that is not UTF-8.
+        """
 
 @final
 class Exporter:

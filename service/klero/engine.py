@@ -163,7 +163,8 @@ def _invalid(error: _core.InvalidDefinitionError) -> InvalidFieldError:
     return InvalidFieldError(tuple(FieldViolation(field, description) for field, description in error.args[0]))
 
 
-def _refused(error: _core.StatusError) -> EncodedError:
+def refused(error: _core.StatusError) -> EncodedError:
+    """The refusal of the core as an error."""
     code, message, details = error.args
     return EncodedError(code=code, message=message, details=details)
 
@@ -200,7 +201,7 @@ class Engine:
         try:
             return self._core.handle(method, request, now_ms)
         except _core.StatusError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def control(self, control: Control) -> int:
         """Queue a change of what is measured; returns the ticket of its frame.
@@ -211,7 +212,7 @@ class Engine:
         try:
             return self._core.control(control.SerializeToString())
         except _core.StatusError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def forget(self, namespace: str, entity_id: str, now_ms: int) -> int:
         """Queue that nothing may be known of an entity any more; returns the ticket of its frame.
@@ -222,7 +223,7 @@ class Engine:
         try:
             return self._core.forget(namespace, entity_id, now_ms)
         except _core.StatusError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def hold(self, *, held: bool) -> None:
         """Refuse Record as long as `held`, with a hint to send it again; decisions go on."""
@@ -251,7 +252,7 @@ class Engine:
         and for all that waits if the frame cannot be folded: `fault` says why, and the journal takes no more.
         """
         return [
-            (ticket, answer if isinstance(answer, bytes) else _refused(answer))
+            (ticket, answer if isinstance(answer, bytes) else refused(answer))
             for ticket, answer in self._core.commit(frame, position)
         ]
 

@@ -143,6 +143,13 @@ impl CompiledExperiment {
         position.checked_sub(1).and_then(|index| self.treatments.get(index)).unwrap_or(&self.control)
     }
 
+    /// Where [`CompiledExperiment::variant`] has this variant of the experiment.
+    #[inline]
+    pub(crate) fn position(&self, variant: &CompiledVariant) -> u32 {
+        let treatment = self.treatments.iter().position(|each| std::ptr::eq(each, variant));
+        treatment.map_or(0, |index| u32::try_from(index + 1).unwrap_or(u32::MAX))
+    }
+
     /// The control, then the treatments.
     pub(crate) fn variants(&self) -> impl Iterator<Item = &CompiledVariant> {
         std::iter::once(&self.control).chain(&self.treatments)
