@@ -8,8 +8,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from klero.analysis.sample_ratio import CONCENTRATION, log_evidence, p_value
+from klero.analysis.sample_ratio import CONCENTRATION, log_evidence, p_value, single_look_p_value
 from tests.analysis.known import GOLDEN
 
 
@@ -61,3 +62,19 @@ def test_overwhelming_evidence_is_no_overflow() -> None:
     """A split gone completely wrong must say so, not fail."""
     assert p_value(log_evidence([1_000_000, 0], [50, 50])) < 1e-300
     assert p_value(-math.inf) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights"),
+    [((5012, 4988), (50, 50)), ((20_310, 79_690), (20, 80)), ((33, 40, 27), (1, 1, 1)), ((10, 0), (0.5, 0.5))],
+)
+def test_a_single_look_is_pearson(counts: tuple[int, ...], weights: tuple[float, ...]) -> None:
+    """Simulations are looked at once."""
+    expected = [sum(counts) * weight / sum(weights) for weight in weights]
+
+    assert single_look_p_value(counts, weights) == pytest.approx(stats.chisquare(counts, expected).pvalue, rel=1e-9)
+
+
+def test_a_variant_that_gets_nobody_is_left_out_of_a_single_look() -> None:
+    """Weight 0 expects nobody, so that nothing can be divided by it."""
+    assert single_look_p_value([48, 52], [1, 1]) == single_look_p_value([48, 7, 52], [1, 0, 1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from klero.analysis.tails import chi_squared_p_value
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,3 +42,20 @@ def log_evidence(counts: Sequence[int], weights: Sequence[float]) -> float:
 def p_value(evidence: float) -> float:
     """Always-valid p-value of an e-value, given as its logarithm."""
     return math.exp(min(0.0, -evidence))
+
+
+def single_look_p_value(counts: Sequence[int], weights: Sequence[float]) -> float:
+    """P-value of a split by `weights` of entities that are all there: right for one look.
+
+    Args:
+        counts: Entities per variant, at least one in all.
+        weights: As for `log_evidence`.
+
+    Source: Pearson (1900); chi-squared with variants of weight - 1 degrees of freedom.
+
+    """
+    pairs = [(count, weight) for count, weight in zip(counts, weights, strict=True) if weight > 0]
+    total, scale = sum(count for count, _ in pairs), sum(weight for _, weight in pairs)
+    expected = [total * weight / scale for _, weight in pairs]
+    statistic = math.fsum((count - wanted) ** 2 / wanted for (count, _), wanted in zip(pairs, expected, strict=True))
+    return chi_squared_p_value(statistic, len(pairs) - 1)

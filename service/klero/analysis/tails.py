@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import chdtrc, ndtri, stdtr, stdtrit
 
 
 class Reference(Protocol):
@@ -72,3 +72,8 @@ class Student:
 def normal_quantile(probability: float) -> float:
     """Value that a standard normal variable stays below with `probability`."""
     return float(ndtri(probability))
+
+
+def chi_squared_p_value(statistic: float, degrees_of_freedom: int) -> float:
+    """Probability that a chi-squared variable is above `statistic`, which is at least 0."""
+    return float(chdtrc(degrees_of_freedom, statistic))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +10,13 @@ import click
 
 from klero.cli.applying import CREATED, UNCHANGED, UPDATED, Planned, carry_out, plan
 from klero.cli.common import calling, plural, print_json, reason_option
-from klero.cli.definition_files import Fault, read_definitions
+from klero.cli.definition_files import print_faults, read_definitions
 from klero.errors import WireError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from klero.client.remote import Remote
-
-_FAULTS_SHOWN = 100
 
 
 @click.command("apply")
@@ -54,7 +51,7 @@ def apply_command(
         if not faults:
             raise
     if faults:
-        _print_faults(sorted(faults, key=_in_file_order), as_json=as_json)
+        print_faults(faults, "nothing was changed", as_json=as_json)
         return 1
     for done, each in enumerate(planned):
         if not dry_run:
@@ -94,33 +91,6 @@ def _print(planned: Planned, *, dry_run: bool) -> None:
         click.echo(f"would create `{identifier}` as a draft")
     else:
         click.echo(f"created `{identifier}` as a draft; `klero start {identifier}` starts it")
-
-
-def _print_faults(faults: Sequence[Fault], *, as_json: bool) -> None:
-    count = plural(len(faults), "fault")
-    if not as_json:
-        click.echo(f"error: {count}, nothing was changed", err=True)
-        for fault in faults[:_FAULTS_SHOWN]:
-            click.echo(f"  {fault}", err=True)
-        if len(faults) > _FAULTS_SHOWN:
-            click.echo(f"  ... and {len(faults) - _FAULTS_SHOWN:,} more", err=True)
-        return
-    violations = [
-        {
-            "file": fault.source_name,
-            "line": fault.place.line if fault.place else None,
-            "column": fault.place.column if fault.place else None,
-            "field": fault.field,
-            "description": fault.description,
-        }
-        for fault in faults
-    ]
-    error = {"reason": "ERROR_REASON_INVALID_FIELD", "message": f"{count}, nothing was changed"}
-    click.echo(json.dumps({"error": {**error, "violations": violations}}, ensure_ascii=False), err=True)
-
-
-def _in_file_order(fault: Fault) -> tuple[str, int, int]:
-    return fault.source_name, fault.place.line if fault.place else 0, fault.place.column if fault.place else 0
 
 
 def _counts(planned: Sequence[Planned]) -> dict[str, int]:

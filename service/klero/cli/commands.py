@@ -28,6 +28,11 @@ SECTIONS: dict[str, dict[str, Listed]] = {
             "Store the experiments of files and folders.",
             ("klero apply -f examples/agent-prompt.yaml", "klero apply -f examples --dry-run"),
         ),
+        "simulate": Listed(
+            "klero.cli.simulate",
+            "Try a definition on a population before it starts.",
+            ("klero simulate prompt-style.yaml", "klero simulate examples/*.yaml --entities 1000000 --running"),
+        ),
         "list": Listed(
             "klero.cli.read",
             "List experiments.",

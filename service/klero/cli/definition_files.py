@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
+from klero.cli.common import plural
 from klero.definition import Document, Place, TextError, documents, from_mapping
 from klero.definition.text import MAX_BYTES, decoded, too_long
 from klero.errors import InvalidFieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from klero.errors import FieldViolation
     from klero.v1.experiment_pb2 import Experiment
@@ -23,6 +27,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 """Of the files that are read in folders."""
 
 STANDARD_INPUT = Path("-")
+_FAULTS_SHOWN = 100
 # The server's name for what names none.
 _DEFAULT_NAMESPACE = "default"
 
@@ -138,3 +143,32 @@ def _repeated(found: Iterable[Found]) -> Iterator[Fault]:
             place = f"{other.source_name}:{other.start.line}"
             yield each.fault(f"`{each.experiment.id}` is defined in {place} too", "id")
         first.setdefault(key, each)
+
+
+def print_faults(found: Sequence[Fault], outcome: str, *, as_json: bool) -> None:
+    """Print faults in the order of files and lines; `outcome` says what became of the command."""
+    faults = sorted(found, key=_in_file_order)
+    count = plural(len(faults), "fault")
+    if not as_json:
+        click.echo(f"error: {count}, {outcome}", err=True)
+        for fault in faults[:_FAULTS_SHOWN]:
+            click.echo(f"  {fault}", err=True)
+        if len(faults) > _FAULTS_SHOWN:
+            click.echo(f"  ... and {len(faults) - _FAULTS_SHOWN:,} more", err=True)
+        return
+    violations = [
+        {
+            "file": fault.source_name,
+            "line": fault.place.line if fault.place else None,
+            "column": fault.place.column if fault.place else None,
+            "field": fault.field,
+            "description": fault.description,
+        }
+        for fault in faults
+    ]
+    error = {"reason": "ERROR_REASON_INVALID_FIELD", "message": f"{count}, {outcome}"}
+    click.echo(json.dumps({"error": {**error, "violations": violations}}, ensure_ascii=False), err=True)
+
+
+def _in_file_order(fault: Fault) -> tuple[str, int, int]:
+    return fault.source_name, fault.place.line if fault.place else 0, fault.place.column if fault.place else 0
