@@ -9,9 +9,7 @@ import pytest
 from klero import engine as core
 from klero import lifecycle
 from klero.errors import FieldImmutableError, InvalidFieldError
-from klero.v1.experiment_pb2 import (
-    Experiment,
-)
+from klero.v1.experiment_pb2 import Experiment
 from tests.lifecycle.made import ALLOCATION, at, base, camel, changed, copied, in_status, updated
 
 if TYPE_CHECKING:
