@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from klero import lifecycle
 from klero.errors import InvalidFieldError
 from klero.lifecycle.transitions import OUTPUT_ONLY
-from klero.v1.experiment_pb2 import BanditPolicy, CanaryPolicy, Experiment, ExperimentConfig, Metric
+from klero.v1.experiment_pb2 import AnalysisPlan, BanditPolicy, CanaryPolicy, Experiment, ExperimentConfig, Metric
 from tests.lifecycle.made import at, copied, running
 
 if TYPE_CHECKING:
@@ -158,6 +158,14 @@ def test_what_was_read_can_be_sent_back(stored: Experiment) -> None:
     assert stored == lifecycle.merged(stored, stored, [])
 
 
+def test_an_update_names_its_experiment_and_does_not_rename_it() -> None:
+    """The etag is compared, and no more."""
+    stored, new = Experiment(id="exp", namespace="n", etag="1"), Experiment(id="x", namespace="y", etag="2", name="new")
+
+    for paths in ([], ["name"], ["*"]):
+        assert Experiment(id="exp", namespace="n", etag="1", name="new") == lifecycle.merged(stored, new, paths)
+
+
 def test_optional_fields_are_cleared_or_set_to_zero() -> None:
     """0 % of traffic is not the same as no word about traffic."""
     stored = Experiment(config=ExperimentConfig(traffic_percentage=50, confidence_level=0.9))
@@ -209,8 +217,9 @@ def test_the_frozen_plan_stays_what_start_froze() -> None:
     for paths in ([], ["analysis_plan"], ["analysis_plan.power"], ["*"]):
         plan = lifecycle.merged(stored, new, paths).analysis_plan
         assert (0.9, stored.analysis_plan.digest, at(10)) == (plan.power, plan.digest, plan.frozen_at)
-    cleared = lifecycle.merged(stored, Experiment(), ["*"]).analysis_plan
-    assert stored.analysis_plan == cleared
+    assert lifecycle.merged(stored, Experiment(), ["*"]).analysis_plan.digest == stored.analysis_plan.digest
+    # What is left of a plan of which nothing was an author's is no plan.
+    assert Experiment() == lifecycle.merged(Experiment(), Experiment(analysis_plan=AnalysisPlan(digest="x")), ["*"])
 
 
 @pytest.mark.parametrize(
