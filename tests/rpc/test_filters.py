@@ -9,6 +9,7 @@ from klero.rpc.filters import conditions
 from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, ExperimentType
 
 FIELDS = "status, type, owner, layer_id, entity_type, labels.<key>"
+STATUSES = "draft, scheduled, running, paused, draining, stopped, rolled_back, archived"
 RUNNING = ExperimentStatus.EXPERIMENT_STATUS_RUNNING
 
 ALL = {
@@ -99,7 +100,7 @@ def test_what_fits_passes(text: str, passes: str) -> None:
         ("x = 1", f"has no field `x`: there are {FIELDS}"),
         (
             "status = runing",
-            "status `runing` must be one of draft, scheduled, running, paused, draining, stopped, rolled_back, archived",
+            f"status `runing` must be one of {STATUSES}",
         ),
         (
             "type = unspecified",
