@@ -14,7 +14,7 @@ from klero import engine as core
 from klero import lifecycle
 from klero.catalog.sqlite import SqliteCatalog
 from klero.engine import Engine
-from klero.errors import JournalUnavailableError
+from klero.errors import EncodedError, JournalUnavailableError
 from klero.rpc.changes import Cause, Changes
 from klero.rpc.decisions import Waiting
 from klero.v1.decision_pb2 import DecisionReason, ExposureMode
@@ -98,6 +98,14 @@ def _started(stored: Experiment) -> Experiment:
     return lifecycle.start(stored, allocation=core.allocation(stored), now=NOW)
 
 
+def _stopped(stored: Experiment) -> Experiment:
+    return lifecycle.stop(stored, ship_variant_id="", now=NOW)
+
+
+def _archived(stored: Experiment) -> Experiment:
+    return lifecycle.archive(stored, now=NOW)
+
+
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
     """A node with a draft."""
@@ -174,6 +182,25 @@ async def test_a_change_that_the_journal_missed_is_not_covered_by_a_later_one(no
     await node.changes.create(lifecycle.draft(definition, now=NOW), Cause("CreateExperiment", ""))
 
     assert not node.changes.all_told()
+
+
+async def test_a_change_waits_for_the_journal_to_know_the_one_before(node: Node) -> None:
+    """A second iteration, or the archive, would otherwise hide for ever that the first one has ended."""
+    starting = asyncio.create_task(node.start())
+    await node.until_stored()
+    await node.write()
+    await starting
+    stopping = asyncio.create_task(node.changes.change("default", "exp", _stopped, CAUSE))
+    frame = await node.take()
+    node.waiting.deliver([(ticket, JournalUnavailableError()) for ticket in node.engine.fail(frame)])
+    with pytest.raises(JournalUnavailableError):
+        await stopping
+
+    for step in (_started, _archived):
+        with pytest.raises(EncodedError, match="journal"):
+            await node.changes.change("default", "exp", step, CAUSE)
+    stored = node.catalog.get("default", "exp")
+    assert (ExperimentStatus.EXPERIMENT_STATUS_STOPPED, 1) == (stored.status, stored.iteration)
 
 
 async def test_the_trail_of_a_forgotten_entity_does_not_name_it(node: Node) -> None:

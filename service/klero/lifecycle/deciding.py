@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from klero.v1.experiment_pb2 import Experiment, Variant
 
+# Of an experiment that names none.
+_SCHEME = "klero.v1"
+
 
 def deciding_changes(before: Experiment, after: Experiment) -> Iterator[tuple[list[str], Experiment]]:
     """Each change by itself: its paths, and `before` with this change alone.
@@ -33,7 +36,7 @@ def deciding_changes(before: Experiment, after: Experiment) -> Iterator[tuple[li
         if after.config.HasField("traffic_percentage"):
             alone.config.traffic_percentage = after.config.traffic_percentage
         yield ["config.trafficPercentage"], alone
-    if before.hashing != after.hashing:
+    if spread(before) != spread(after):
         alone = changed_copy(before)
         alone.hashing.CopyFrom(after.hashing)
         yield ["hashing"], alone
@@ -48,6 +51,11 @@ def weight_changes(before: Experiment, after: Experiment) -> list[str]:
         for path, variant in zip(paths, _arms(after), strict=True)
         if variant.id not in known or _weight(known[variant.id]) != _weight(variant)
     ]
+
+
+def spread(experiment: Experiment) -> tuple[str, str]:
+    """Scheme and salt in force: entities keep their places as long as both stay."""
+    return experiment.hashing.scheme or _SCHEME, experiment.hashing.salt or experiment.id
 
 
 def _arms(experiment: Experiment) -> list[Variant]:

@@ -86,7 +86,7 @@ def _take_over(target: Message, source: Message, path: Sequence[str]) -> None:
 
 def _set_paths(given: Experiment) -> Iterator[str]:
     for path in _leaves("", given):
-        if path.split(".")[0] not in {*_IDENTITY, "etag"} and path not in _SET_BY_SERVER:
+        if path.split(".")[0] not in _IDENTITY and path not in _SET_BY_SERVER:
             yield path
 
 

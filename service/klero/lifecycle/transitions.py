@@ -75,8 +75,15 @@ def start(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Expe
     scheduled = changed_copy(stored)
     scheduled.status = SCHEDULED
     scheduled.updated_at.CopyFrom(now)
-    scheduled.status_reason = f"scheduled, begins at {starts.ToJsonString()}"
+    scheduled.status_reason = scheduled_reason(scheduled)
     return scheduled
+
+
+def scheduled_reason(experiment: Experiment) -> str:
+    """Why a planned iteration has not begun."""
+    if not experiment.schedule.HasField("start_at"):
+        return "scheduled, begins at once"
+    return f"scheduled, begins at {experiment.schedule.start_at.ToJsonString()}"
 
 
 def begin(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Experiment:

@@ -232,6 +232,8 @@ class Changes:
                     if cause.remember is not None:
                         await self._on_disk(self._catalog.remember, cause.remember, before)
                     return before
+                # What is stored next may hide what was lacking: an end, once another iteration has begun.
+                await self._tell(before)
                 ended = before if before.iteration and before.status in lifecycle.ENDED else None
                 try:
                     stored = await self._on_disk(
@@ -280,9 +282,12 @@ class Changes:
         await self._on_disk(self._catalog.mark_told, revision, revision)
         self._put_in_force(await self._on_disk(self._catalog.snapshot))
 
-    async def _publish(self, after: Experiment) -> None:
-        tickets = [self._engine.control(control) for control in self._lacking(after)]
+    async def _tell(self, experiment: Experiment) -> None:
+        tickets = [self._engine.control(control) for control in self._lacking(experiment)]
         await asyncio.gather(*(self._waiting.answer(ticket) for ticket in tickets))
+
+    async def _publish(self, after: Experiment) -> None:
+        await self._tell(after)
         await self._on_disk(self._catalog.mark_told, after.revision, after.revision)
         self._put_in_force(await self._on_disk(self._catalog.snapshot))
 

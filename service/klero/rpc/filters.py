@@ -19,8 +19,10 @@ _TEXTS = ("owner", "layer_id", "entity_type")
 _ENUMS = {"status": ExperimentStatus.DESCRIPTOR, "type": ExperimentType.DESCRIPTOR}
 _FIELDS = (*_ENUMS, *_TEXTS, "labels.<key>")
 _LABEL = "labels."
-_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
-_VALUE = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"'=<>!()]+)""")
+_QUOTED = r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'"""
+# Keys of labels may have any character: those with others than these stand in quotes.
+_NAME = re.compile(rf"labels\.(?:{_QUOTED})|([\w.\-]+)", re.DOTALL)
+_VALUE = re.compile(rf"""{_QUOTED}|([^\s"'=<>!()]+)""", re.DOTALL)
 _MAX_CHARS = 4096
 
 
@@ -54,15 +56,23 @@ def _terms(text: str) -> list[tuple[str, str]]:
         value = _VALUE.match(rest)
         if value is None:
             raise _unexpected(text, rest, "a value, in quotes if it has blanks")
-        given = next(group for group in value.groups() if group is not None)
-        terms.append((name.group(), given if value.group(3) is not None else re.sub(r"\\(.)", r"\1", given)))
+        field = _said(name) if name.group(3) is not None else f"{_LABEL}{_said(name)}"
+        terms.append((field, _said(value)))
         rest = rest[value.end() :].lstrip()
         if not rest:
             return terms
-        joined = re.match(r"AND\s", rest)
+        joined = re.match(r"AND(?!\S)", rest)
         if joined is None:
             raise _unexpected(text, rest, "`AND`, the only way to join conditions")
         rest = rest[joined.end() :].lstrip()
+
+
+def _said(found: re.Match[str]) -> str:
+    """What stands in quotes, or without any."""
+    plain = found.group(3)
+    return (
+        plain if plain is not None else re.sub(r"\\(.)", r"\1", found.group(1) or found.group(2) or "", flags=re.DOTALL)
+    )
 
 
 def _condition(name: str, value: str) -> Condition:
