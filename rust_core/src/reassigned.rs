@@ -63,7 +63,7 @@ mod tests {
         })
     }
 
-    /// Rendezvous moves an entity exactly where a share grew: the expected percents are those of the
+    /// Of two arms rendezvous moves just the share that shrank, so that the expected percents are those of the
     /// shares. Five standard errors of 20,000 entities are at most 1.8.
     #[test]
     fn as_many_move_as_the_shares_say() {

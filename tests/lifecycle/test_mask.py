@@ -226,8 +226,8 @@ def test_the_frozen_plan_stays_what_start_froze() -> None:
     ("path", "problem"),
     [
         ("nmae", "is no field, did you mean `name`?"),
-        ("config.trafic_percentage", "is no field, did you mean `traffic_percentage`?"),
-        ("config.trafficPercentag", "is no field, did you mean `traffic_percentage`?"),
+        ("config.trafic_percentage", "is no field, did you mean `config.traffic_percentage`?"),
+        ("config.trafficPercentag", "is no field, did you mean `config.traffic_percentage`?"),
         ("zzz", "is no field; Experiment has none called `zzz`"),
         ("config.zzz", "is no field; ExperimentConfig has none called `zzz`"),
         ("", "is no field; Experiment has none called ``"),
@@ -269,3 +269,10 @@ def test_all_wrong_paths_are_named_at_once() -> None:
         ("updateMask.paths[2]", "`*` must be the only path"),
         ("updateMask.paths[3]", "`revision` is set by the server alone"),
     ] == [(violation.field, violation.description) for violation in caught.value.violations]
+
+
+def test_to_clear_a_part_of_what_is_not_there_is_no_change() -> None:
+    """A mask that names everything leaves no empty messages behind."""
+    stored = Experiment(id="exp")
+
+    assert stored == lifecycle.merged(stored, Experiment(), ["config.traffic_percentage", "schedule.end_at"])

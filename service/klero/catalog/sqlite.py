@@ -112,8 +112,8 @@ class SqliteCatalog:
             self._database.execute("PRAGMA synchronous = FULL")
             self._prepare(path)
             self.generation, self.secret = self._database.execute("SELECT generation, secret FROM head").fetchone()
-        except sqlite3.Error as error:
-            raise StartupError(why=f"catalog {path} cannot be opened: {error}") from error
+        except (sqlite3.Error, CatalogUnavailableError) as error:
+            raise StartupError(why=f"catalog {path} cannot be opened: {error.__cause__ or error}") from error
         self.overrides = overrides.Overrides(
             self._database, reading=self._reading, transaction=self._transaction, count=self._count_etag
         )

@@ -72,8 +72,12 @@ def _keep_output_only(result: Experiment, stored: Experiment) -> None:
 def _take_over(target: Message, source: Message, path: Sequence[str]) -> None:
     name, rest = path[0], path[1:]
     if rest:
-        if source.HasField(name) or target.HasField(name):
+        known = target.HasField(name)
+        if source.HasField(name) or known:
             _take_over(getattr(target, name), getattr(source, name), rest)
+        if not known and not getattr(target, name).ListFields():
+            # To clear a part of what there is not is no change.
+            target.ClearField(name)
         return
     target.ClearField(name)
     only = type(source)()
@@ -125,15 +129,17 @@ def _problem(path: str) -> str:
     if path in _SET_BY_SERVER or path.split(".", maxsplit=1)[0] in OUTPUT_ONLY:
         return "is set by the server alone"
     descriptor: Descriptor | None = Experiment.DESCRIPTOR
+    parents = ""
     for part in path.split("."):
         if descriptor is None:
             return "leads into a field that can only be set as a whole"
         field = descriptor.fields_by_name.get(part)
         if field is None:
             near = difflib.get_close_matches(part, descriptor.fields_by_name, n=1)
-            hint = f", did you mean `{near[0]}`?" if near else f"; {descriptor.name} has none called `{part}`"
+            hint = f", did you mean `{parents}{near[0]}`?" if near else f"; {descriptor.name} has none called `{part}`"
             return f"is no field{hint}"
         descriptor = field.message_type if _has_parts(field) else None
+        parents += f"{part}."
     return ""
 
 

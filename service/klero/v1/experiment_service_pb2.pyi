@@ -224,8 +224,9 @@ class ListExperimentsRequest(_message.Message):
     page_token: _builtins.str
     """From the answer before. Empty: from the start."""
     filter: _builtins.str
-    """AIP-160 over `status`, `type`, `owner`, `layer_id`, `entity_type`, `labels.<key>`:
-    `status = running AND labels.team = search`. Empty: all but archived ones.
+    """AIP-160 over `status`, `type`, `owner`, `layer_id`, `entity_type`, `labels.<key>`, `=` and `AND`
+    alone: `status = running AND labels.team = search`. Quotes hold what has blanks or other
+    characters: `labels."cost center" = "a b"`. Empty: all but archived ones.
     """
     def __init__(
         self,
