@@ -158,6 +158,13 @@ def test_what_was_read_can_be_sent_back(stored: Experiment) -> None:
     assert stored == lifecycle.merged(stored, stored, [])
 
 
+@given(experiments(), experiments(), st.sampled_from(WRITABLE))
+def test_a_path_that_neither_has_changes_nothing(stored: Experiment, new: Experiment, path: str) -> None:
+    """To clear what is not there would else be a revision with nothing in it."""
+    if path not in flat(stored) and path not in flat(new):
+        assert stored == lifecycle.merged(stored, new, [path])
+
+
 def test_an_update_names_its_experiment_and_does_not_rename_it() -> None:
     """The etag is compared, and no more."""
     stored, new = Experiment(id="exp", namespace="n", etag="1"), Experiment(id="x", namespace="y", etag="2", name="new")
@@ -205,6 +212,7 @@ def test_a_policy_takes_the_place_of_another() -> None:
     assert new.canary == lifecycle.merged(stored, new, ["canary.max_inconclusive"]).canary
     assert "canary" == lifecycle.merged(stored, new, []).WhichOneof("policy")
     assert lifecycle.merged(stored, new, ["bandit"]).WhichOneof("policy") is None
+    assert stored == lifecycle.merged(stored, new, ["canary.no_data"])
 
 
 def test_the_frozen_plan_stays_what_start_froze() -> None:

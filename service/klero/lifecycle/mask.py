@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from klero.errors import FieldViolation, InvalidFieldError
 from klero.lifecycle.statuses import changed_copy
@@ -72,12 +72,9 @@ def _keep_output_only(result: Experiment, stored: Experiment) -> None:
 def _take_over(target: Message, source: Message, path: Sequence[str]) -> None:
     name, rest = path[0], path[1:]
     if rest:
-        known = target.HasField(name)
-        if source.HasField(name) or known:
+        # To clear a part of what there is not is no change: not even an empty message appears.
+        if target.HasField(name) or _has(source, path):
             _take_over(getattr(target, name), getattr(source, name), rest)
-        if not known and not getattr(target, name).ListFields():
-            # To clear a part of what there is not is no change.
-            target.ClearField(name)
         return
     target.ClearField(name)
     only = type(source)()
@@ -86,6 +83,17 @@ def _take_over(target: Message, source: Message, path: Sequence[str]) -> None:
         if field.name != name:
             only.ClearField(field.name)
     target.MergeFrom(only)
+
+
+def _has(message: Message, path: Sequence[str]) -> bool:
+    """Whether the path leads to something that is set."""
+    found: Any = message
+    for name in path:
+        values = {field.name: value for field, value in found.ListFields()}
+        if name not in values:
+            return False
+        found = values[name]
+    return True
 
 
 def _set_paths(given: Experiment) -> Iterator[str]:
