@@ -97,6 +97,8 @@ def test_what_fits_passes(text: str, passes: str) -> None:
         ("labels. = a", "has no field `labels.`: did you mean `labels.<key>`?"),
         ('labels."" = a', "has no field `labels.`: did you mean `labels.<key>`?"),
         ("statsu = running", "has no field `statsu`: did you mean `status`?"),
+        # Case counts in keys of labels, so that it is not guessed.
+        ("Labels.Team = Search", "has no field `Labels.Team`: did you mean `labels.<key>`?"),
         ("x = 1", f"has no field `x`: there are {FIELDS}"),
         (
             "status = runing",

@@ -76,10 +76,10 @@ def _said(found: re.Match[str]) -> str:
 
 
 def _condition(name: str, value: str) -> Condition:
-    field = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower() if not name.startswith(_LABEL) else name
-    if field.startswith(_LABEL) and field != _LABEL:
-        key = field.removeprefix(_LABEL)
+    key = name.removeprefix(_LABEL)
+    if key and key != name:
         return lambda experiment: key in experiment.labels and experiment.labels[key] == value
+    field = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
     if field in _TEXTS:
         return lambda experiment: getattr(experiment, field) == value
     if field in _ENUMS:
