@@ -43,13 +43,13 @@ def deciding_changes(before: Experiment, after: Experiment) -> Iterator[tuple[li
 
 
 def weight_changes(before: Experiment, after: Experiment) -> list[str]:
-    """Paths of the weights in `after` that differ from those in `before`."""
+    """Paths of the weights in `after` that differ from those in `before`, which has the same variants."""
     known = {variant.id: variant for variant in _arms(before)}
     paths = ["control.weight", *(f"variants[{index}].weight" for index in range(len(after.variants)))]
     return [
         path
         for path, variant in zip(paths, _arms(after), strict=True)
-        if variant.id not in known or _weight(known[variant.id]) != _weight(variant)
+        if _weight(known[variant.id]) != _weight(variant)
     ]
 
 
