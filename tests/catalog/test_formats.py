@@ -52,11 +52,12 @@ def written(path: Path, version: int) -> None:
 
 
 def schema(path: Path) -> tuple[int, set[str], list[tuple[str, ...]]]:
-    """Format, tables with indexes, and columns of the head."""
+    """Format, tables with indexes, and the columns of all of them."""
+    columns = "SELECT m.name, c.name, c.type, c.pk FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1, 2"
     with closing(sqlite3.connect(path)) as database:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         names = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL")}
-        return version, names, database.execute("SELECT name, type FROM pragma_table_info('head')").fetchall()
+        return version, names, database.execute(columns).fetchall()
 
 
 @pytest.mark.parametrize(("version", "told"), [(1, False), (2, True)])

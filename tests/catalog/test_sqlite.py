@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,25 +15,6 @@ from klero.v1.experiment_pb2 import Experiment, Variant
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-_FIRST = """
-CREATE TABLE head (
-    only INTEGER PRIMARY KEY CHECK (only = 1), generation INTEGER NOT NULL, revision INTEGER NOT NULL,
-    secret BLOB NOT NULL
-) STRICT;
-CREATE TABLE experiment (
-    namespace TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (namespace, id)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE audit (
-    revision INTEGER PRIMARY KEY, namespace TEXT NOT NULL, resource_id TEXT NOT NULL, body BLOB NOT NULL
-) STRICT;
-INSERT INTO head VALUES (1, 1, 0, zeroblob(16));
-"""
-_TOLD = "ALTER TABLE head ADD COLUMN told INTEGER NOT NULL DEFAULT 0; UPDATE head SET told = 7;"
-# As earlier versions wrote them, told up to revision 7.
-OLD_FORMATS = {1: _FIRST, 2: _FIRST + _TOLD}
 
 
 @pytest.fixture
@@ -195,51 +175,6 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StartupError, match=r"catalog\.db cannot be opened"):
         SqliteCatalog(path)
-
-
-@pytest.mark.parametrize(("version", "told"), [(1, False), (2, True)])
-def test_a_file_of_an_earlier_version_is_upgraded(tmp_path: Path, version: int, *, told: bool) -> None:
-    """Format 1 does not say what the journal knows, so that the first start looks."""
-    path = tmp_path / "catalog.db"
-    with closing(sqlite3.connect(path)) as database, database:
-        database.executescript(OLD_FORMATS[version])
-        stored = experiment()
-        stored.revision = 7
-        database.execute(f"PRAGMA user_version = {version}")
-        database.execute("UPDATE head SET generation = 3, revision = 7")
-        database.execute("INSERT INTO experiment VALUES ('default', 'exp', 7, ?)", (stored.SerializeToString(),))
-        entry = AuditEntry(namespace="default", resource_id="exp", revision=7)
-        database.execute("INSERT INTO audit VALUES (7, 'default', 'exp', ?)", (entry.SerializeToString(),))
-
-    assert bytes(16) == read_secret(path)
-    for _ in range(2):
-        with closing(SqliteCatalog(path)) as catalog:
-            assert (3, bytes(16), told) == (catalog.generation, catalog.secret, catalog.all_told())
-            assert stored == catalog.get("default", "exp")
-            assert [entry] == trail(catalog, "exp")
-            assert (None, []) == (catalog.ended("default", "exp", 1), list(catalog.snapshot().overrides))
-    with closing(SqliteCatalog(path)) as catalog:
-        changed = catalog.replace(stored, audit(), ended=stored)
-        assert ("3-8", stored) == (changed.etag, catalog.ended("default", "exp", 0))
-
-
-def test_an_upgraded_file_is_like_a_new_one(tmp_path: Path) -> None:
-    """Whoever installs and whoever upgrades have the same tables."""
-    for version, statements in OLD_FORMATS.items():
-        with closing(sqlite3.connect(tmp_path / f"{version}.db")) as database, database:
-            database.executescript(statements)
-            database.execute(f"PRAGMA user_version = {version}")
-    found = []
-    for name in ("new", *OLD_FORMATS):
-        SqliteCatalog(tmp_path / f"{name}.db").close()
-        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as database:
-            columns = (
-                "SELECT m.name, c.name, c.type, c.pk FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1, 2"
-            )
-            found.append((database.execute(columns).fetchall(), database.execute("PRAGMA user_version").fetchone()))
-
-    assert 3 == len(found)
-    assert found[0] == found[1] == found[2]
 
 
 def test_what_the_journal_knows_has_no_gaps(catalog: SqliteCatalog) -> None:
