@@ -76,8 +76,14 @@ class Changes:
         # The catalog blocks on the disk; one thread keeps its calls in order.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._changing = asyncio.Lock()
+        self._revision = 0
         self._timed: list[Experiment] = []
         self._counting: dict[Iteration, int] = {}
+
+    @property
+    def revision(self) -> int:
+        """Catalog revision that decides; a change of a later one is stored and not in force yet."""
+        return self._revision
 
     @property
     def timed(self) -> list[Experiment]:
@@ -304,6 +310,7 @@ class Changes:
 
     def _put_in_force(self, snapshot: Snapshot) -> None:
         self._engine.load(snapshot)
+        self._revision = snapshot.revision
         self._timed = [each for each in snapshot.experiments if lifecycle.is_timed(each)]
         self._counting = {
             Iteration(each.namespace, each.id, each.iteration): each.started_at.ToMilliseconds()
