@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import grpc
+
 from klero.v1 import experiment_service_pb2 as pb
 from klero.v1.decision_pb2 import Context, Decision, ExposureMode
 from klero.v1.decision_service_pb2 import BatchAssignRequest
 from klero.v1.experiment_pb2 import Experiment, ExperimentStatus
-from tests.rpc.calls import TIMEOUT_S, ab_test
+from tests.rpc.calls import TIMEOUT_S, ab_test, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -106,7 +108,7 @@ class Life:
         return decisions
 
     def wait_for(self, status: str) -> Experiment:
-        """The definition once it has this status.
+        """The definition once it has this status and decisions are those of it.
 
         Raises:
             AssertionError: It never has.
@@ -114,11 +116,21 @@ class Life:
         end = time.monotonic() + TIMEOUT_S
         while time.monotonic() < end:
             found = self.stored()
-            if status_word(found) == status:
+            if status_word(found) == status and self._is_in_force(found):
                 return found
             time.sleep(0.05)
         message = f"still {status_word(found)}, not {status}"
         raise AssertionError(message)
+
+    def _is_in_force(self, found: Experiment) -> bool:
+        try:
+            how = self.call("GetExperimentStatus")
+        except grpc.RpcError as error:
+            # A server that reads its journal yet.
+            if not refusal(error).may_retry:
+                raise
+            return False
+        return bool(found.revision == how.revision <= how.lowest_node_revision)
 
 
 def _batches(ids: list[str]) -> Iterator[list[str]]:
