@@ -122,10 +122,12 @@ async def test_nothing_is_decided_before_the_journal_knows_the_plan(node: Node) 
     await asyncio.sleep(0.02)
     assert node.reason() == DecisionReason.DECISION_REASON_NOT_STARTED
     assert node.stopped(1) is None
+    assert node.changes.revision < node.catalog.get("default", "exp").revision
 
     await node.write()
-    await starting
+    started = await starting
 
+    assert started.revision == node.changes.revision
     assert node.reason() == DecisionReason.DECISION_REASON_SPLIT
     assert node.stopped(1) is False
 

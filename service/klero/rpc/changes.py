@@ -13,18 +13,20 @@ import hashlib
 import hmac
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from klero import lifecycle
 from klero.audit import field_changes
 from klero.catalog.history import Iteration
+from klero.catalog.requests import RepeatedRequestError
 from klero.errors import CatalogContendedError, KleroError
 from klero.overrides import effect
 from klero.v1.events_pb2 import AuditEntry, ResourceType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from klero.catalog.requests import Remembered
     from klero.catalog.sqlite import SqliteCatalog
@@ -74,8 +76,14 @@ class Changes:
         # The catalog blocks on the disk; one thread keeps its calls in order.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._changing = asyncio.Lock()
+        self._revision = 0
         self._timed: list[Experiment] = []
         self._counting: dict[Iteration, int] = {}
+
+    @property
+    def revision(self) -> int:
+        """Catalog revision that decides; a change of a later one is stored and not in force yet."""
+        return self._revision
 
     @property
     def timed(self) -> list[Experiment]:
@@ -111,12 +119,13 @@ class Changes:
         return await self._on_disk(lambda: self._catalog.page(namespace, after=after, size=size, wanted=wanted))
 
     async def remembered(self, request: Remembered) -> bytes | None:
-        """The answer to an earlier request with the same id; None if there was none.
+        """The answer to an earlier request with the same id, once its change is in force; None if there was none.
 
         Raises:
             RequestIdReusedError: It was another request.
         """
-        return await self._on_disk(self._catalog.remembered, request)
+        async with self._changing:
+            return await self._on_disk(self._catalog.remembered, request)
 
     async def create(self, experiment: Experiment, cause: Cause) -> Experiment:
         """Store a new definition and put it in force."""
@@ -214,8 +223,21 @@ class Changes:
         known = self._engine.iteration(experiment.namespace, experiment.id, experiment.iteration)
         return lifecycle.lacking(experiment, known)
 
-    async def _create(self, experiment: Experiment, cause: Cause) -> Experiment:
+    @asynccontextmanager
+    async def _alone(self, cause: Cause) -> AsyncIterator[None]:
+        """One change at a time, and none that another request with the same id has made meanwhile.
+
+        Raises:
+            RepeatedRequestError: It has.
+        """
         async with self._changing:
+            remember = cause.remember
+            if remember is not None and await self._on_disk(self._catalog.remembered, remember) is not None:
+                raise RepeatedRequestError
+            yield
+
+    async def _create(self, experiment: Experiment, cause: Cause) -> Experiment:
+        async with self._alone(cause):
             entry = self._audit(experiment, None, cause)
             stored = await self._on_disk(self._catalog.create, experiment, entry, remember=cause.remember)
             await self._publish(stored)
@@ -224,7 +246,7 @@ class Changes:
     async def _change(
         self, namespace: str, experiment_id: str, step: Callable[[Experiment], Experiment], cause: Cause
     ) -> Experiment:
-        async with self._changing:
+        async with self._alone(cause):
             for _ in range(_ATTEMPTS):
                 before = await self.get(namespace, experiment_id)
                 after = step(before)
@@ -252,7 +274,7 @@ class Changes:
     async def _delete(
         self, namespace: str, experiment_id: str, check: Callable[[Experiment], None], cause: Cause
     ) -> None:
-        async with self._changing:
+        async with self._alone(cause):
             for _ in range(_ATTEMPTS):
                 before = await self.get(namespace, experiment_id)
                 check(before)
@@ -268,7 +290,7 @@ class Changes:
     async def _force(
         self, whom: Whom, step: Callable[[Experiment, Override | None], Override | None], cause: Cause
     ) -> Override | None:
-        async with self._changing:
+        async with self._alone(cause):
             experiment, before = await self.override(whom)
             after = step(experiment, before)
             entry = self._entry(whom.namespace, ResourceType.RESOURCE_TYPE_OVERRIDE, whom.resource_id, cause)
@@ -293,6 +315,7 @@ class Changes:
 
     def _put_in_force(self, snapshot: Snapshot) -> None:
         self._engine.load(snapshot)
+        self._revision = snapshot.revision
         self._timed = [each for each in snapshot.experiments if lifecycle.is_timed(each)]
         self._counting = {
             Iteration(each.namespace, each.id, each.iteration): each.started_at.ToMilliseconds()

@@ -55,7 +55,7 @@ class JudgingServicer:
             health=judged.health,
             guardrails=judged.guardrails,
             revision=experiment.revision,
-            lowest_node_revision=experiment.revision,
+            lowest_node_revision=self._changes.revision,
             counters=self._results.counters(experiment),
         )
         if experiment.iteration:
