@@ -129,6 +129,7 @@ def test_who_has_a_window_over_the_pause_is_left_out(client: Client, namespace: 
     live = life.call("GetExperimentResults", view=ResultsView.RESULTS_VIEW_LIVE).results
 
     assert (40, 25) == counted(found)
+    assert 40 == sum(each.sample_size for each in arms.values())
     assert (60, 60) == (found.progress.enrolled, found.progress.settled)
     assert {name: each.conversions / each.metric_results["ok"].sample_size for name, each in arms.items()} == {
         name: each.metrics["ok"] for name, each in arms.items()

@@ -122,7 +122,7 @@ def _point(looked_at_ms: int, tally: IterationTally, plan: _Plan) -> HistoryPoin
     point = HistoryPoint(
         as_of=tally.position,
         enrolled=enrolled,
-        sample_sizes=enrolled if live else closed,
+        sample_sizes={variant_id: data.counted(variant_id) for variant_id in variant_ids},
         comparisons=[comparison(each, result) for each, result in shown if result.HasField("effect")],
     )
     point.looked_at.FromMilliseconds(looked_at_ms)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from klero.v1.experiment_pb2 import Metric
 
 
+LIVE = ResultsView.RESULTS_VIEW_LIVE
+
+
 @dataclass(frozen=True, slots=True)
 class Tallied:
     """Samples and enrolment of some entities of one iteration, in one view."""
@@ -29,6 +32,7 @@ class Tallied:
 
     _enrolled: Mapping[tuple[int, str], int]
     _settled: Mapping[tuple[int, str], int]
+    _counted: Mapping[tuple[int, str], int]
     _samples: Mapping[tuple[int, str, str], Sample]
 
     def enrolled(self, variant_id: str, epoch: int | None = None) -> int:
@@ -39,6 +43,10 @@ class Tallied:
     def settled(self, variant_id: str) -> int:
         """Entities of a variant whose longest window has closed."""
         return sum(self._settled.get((each, variant_id), 0) for each in self.epochs)
+
+    def counted(self, variant_id: str) -> int:
+        """Entities of a variant in this view: in the settled one without those whose longest window a pause cut."""
+        return sum(self._counted.get((each, variant_id), 0) for each in self.epochs)
 
     def pooled(self, variant_id: str, metric: str) -> Sample:
         """All entities of a variant."""
@@ -65,11 +73,12 @@ def read(arms: Sequence[tally_pb2.ArmTally], metrics: Iterable[Metric], view: Re
 
     """
     by_name = {metric.name: metric for metric in metrics}
-    enrolled, settled = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    enrolled, settled, in_view = Counter[tuple[int, str]](), Counter[tuple[int, str]](), Counter[tuple[int, str]]()
     parts = defaultdict[tuple[int, str, str], list[Sample]](list)
     for arm in arms:
         enrolled[arm.epoch, arm.variant_id] += arm.enrolled
         settled[arm.epoch, arm.variant_id] += arm.settled
+        in_view[arm.epoch, arm.variant_id] += arm.enrolled if view == LIVE else _counted(arm)
         for counted in arm.metrics:
             if counted.metric in by_name:
                 sample = _sample(counted, by_name[counted.metric], view)
@@ -78,12 +87,24 @@ def read(arms: Sequence[tally_pb2.ArmTally], metrics: Iterable[Metric], view: Re
         epochs=tuple(sorted({arm.epoch for arm in arms})),
         _enrolled=enrolled,
         _settled=settled,
+        _counted=in_view,
         _samples={key: samples.pool(found) for key, found in parts.items()},
     )
 
 
+def _counted(arm: tally_pb2.ArmTally) -> int:
+    """Entities in the settled values of the metric that is last to have them: its window is the longest."""
+    return min((_size(each.settled) for each in arm.metrics if each.HasField("settled")), default=arm.settled)
+
+
+def _size(values: tally_pb2.Values) -> int:
+    sketch = values.sketch
+    in_sketch = sketch.zeros + sum(sketch.positive_counts) + sum(sketch.negative_counts)
+    return values.moments.n + in_sketch + values.missing
+
+
 def _sample(counted: tally_pb2.MetricTally, metric: Metric, view: ResultsView.ValueType) -> Sample:
-    live = view == ResultsView.RESULTS_VIEW_LIVE
+    live = view == LIVE
     found = counted.live if live or not counted.HasField("settled") else counted.settled
     values = _values(found, metric)
     unsettled = 0

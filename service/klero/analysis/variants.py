@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from klero.analysis.estimates import estimate
 from klero.v1.experiment_pb2 import MetricType
-from klero.v1.results_pb2 import ResultsView, VariantResult
+from klero.v1.results_pb2 import VariantResult
 
 if TYPE_CHECKING:
     from klero.analysis.basis import Basis
@@ -28,7 +28,6 @@ def variant_results(data: Tallied, basis: Basis) -> dict[str, VariantResult]:
 
 def _variant_result(variant: Variant, data: Tallied, basis: Basis) -> VariantResult:
     metrics = basis.definition.metrics
-    enrolled, settled = data.enrolled(variant.id), data.settled(variant.id)
     samples = {metric.name: data.pooled(variant.id, metric.name) for metric in metrics}
     estimates = {
         metric.name: estimate(samples[metric.name], metric=metric, rules=basis.rules)
@@ -39,11 +38,11 @@ def _variant_result(variant: Variant, data: Tallied, basis: Basis) -> VariantRes
     converts = leading is not None and leading.type == MetricType.METRIC_TYPE_CONVERSION
     return VariantResult(
         variant_id=variant.id,
-        sample_size=enrolled if basis.view == ResultsView.RESULTS_VIEW_LIVE else settled,
+        sample_size=data.counted(variant.id),
         metrics={name: result.value for name, result in estimates.items() if result.HasField("value")},
         conversions=samples[leading.name].converted if leading is not None and converts else 0,
         metric_results=estimates,
-        enrolled=enrolled,
-        settled=settled,
+        enrolled=data.enrolled(variant.id),
+        settled=data.settled(variant.id),
         weight=basis.weights.get(variant.id, 0.0),
     )

@@ -37,10 +37,10 @@ class OverrideServicer:
     async def set(self, request: pb.SetOverrideRequest, _context: object) -> pb.SetOverrideResponse | bytes:
         """Force a variant."""
         now_ms = self._clock()
-        overrides.check_request(request, now_ms=now_ms)
         whom = Whom(namespace_of(request), request.override.experiment_id, request.override.entity_id)
 
         async def make(remember: Remembered | None) -> Override | None:
+            overrides.check_request(request, now_ms=now_ms)
             cause = Cause("SetOverride", request.reason, remember=remember)
 
             def step(experiment: Experiment, before: Override | None) -> Override:
