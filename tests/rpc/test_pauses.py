@@ -154,6 +154,8 @@ def test_a_pause_outlives_the_server(tmp_path: Path) -> None:
         assert "paused" == status_word(life.stored())
         life.move("Resume")
         assert [SPLIT, SPLIT] == [each.reason for each in life.decided(["user", "late"], AUTO)]
+        # What a kill takes are exposures that nothing was acknowledged behind.
+        assert 2 == results(life).progress.enrolled
         server.process.kill()
     with running_server(tmp_path / "data") as server, connected(server.address) as client:
         life = Life(client, "default")
