@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -199,6 +200,18 @@ def test_a_repeat_is_answered_when_the_change_is_in_force(client: Client, namesp
         client.experiments.StartExperiment.future(request, timeout=TIMEOUT_S)
         repeated = client.experiments.StartExperiment(request, timeout=TIMEOUT_S).experiment
         assert client.assign(repeated, "user").enrolled
+
+
+def test_an_override_that_has_expired_is_answered_as_at_first(client: Client, namespace: str) -> None:
+    """The first answer is true of its time; a time that has passed since is no fault of the request."""
+    life = prepared(client, namespace, "SetOverride")
+    request = asked(life, "SetOverride", str(uuid.uuid4()))
+    assert isinstance(request, pb.SetOverrideRequest)
+    request.override.expires_at.FromMilliseconds(time.time_ns() // 1_000_000 + 500)
+    first = answered(client, "SetOverride", request)
+    time.sleep(0.6)
+
+    assert first == answered(client, "SetOverride", request)
 
 
 def test_an_id_must_be_a_uuid(client: Client, namespace: str) -> None:
