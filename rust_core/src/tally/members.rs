@@ -245,9 +245,15 @@ impl Members {
         if all && let Some(settled) = self.settled.get_mut(arm) {
             *settled += 1;
         }
-        let until_ms = member.exposed_at_ms.saturating_add(iteration.measurement.window_ms(Some(window)));
-        if iteration.paused_between(member.exposed_at_ms, until_ms) {
-            self.counts.paused += 1;
+        let cut = |length_ms: i64| {
+            iteration.paused_between(member.exposed_at_ms, member.exposed_at_ms.saturating_add(length_ms))
+        };
+        let length_ms = iteration.measurement.window_ms(Some(window));
+        if cut(length_ms) {
+            // Once for each entity: at the shortest of the windows that the pause cuts.
+            let shorter = (0..).zip(windows).map(|(other, _)| iteration.measurement.window_ms(Some(other)));
+            let is_first = !shorter.filter(|shorter_ms| *shorter_ms < length_ms).any(cut);
+            self.counts.paused += u64::from(is_first);
             return;
         }
         let (numbers, events) = (of_row(&self.slots, row, *slots), of_row(&self.events, row, measures.len()));
