@@ -14,7 +14,7 @@ from klero.rpc.looks import Looks
 from klero.storage.v1.tally_pb2 import ArmTally, IterationTally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from klero.engine import Engine
@@ -248,7 +248,7 @@ async def test_it_looks_by_itself_until_it_is_closed(bench: Bench) -> None:
     """The server starts it once and waits for it at the end."""
     bench.engine.count(7)
     bench.looks.start()
-    await asyncio.sleep(0.05)
+    await _until(lambda: bool(bench.history.looks(EXP)))
     await bench.looks.close()
 
     assert [7] == [each.enrolled for each in bench.history.looks(EXP)]
@@ -269,10 +269,15 @@ async def test_a_disk_that_refuses_is_tried_again(
     monkeypatch.setattr("klero.rpc.looks._PAUSE_S", 0.001)
     bench.engine.count(7)
     bench.looks.start()
-    await asyncio.sleep(0.02)
+    await _until(lambda: "the history of results lacks a look" in caplog.text)
     bench.clock.now_ms += 1_000
-    await asyncio.sleep(0.05)
+    await _until(lambda: bool(bench.history.looks(EXP)))
     await bench.looks.close()
 
-    assert "the history of results lacks a look" in caplog.text
     assert [7] == [each.enrolled for each in bench.history.looks(EXP)]
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  # nobody tells: what is looked at knows nothing of tests
+            await asyncio.sleep(0.001)
