@@ -149,6 +149,52 @@ OVERRIDES: list[tuple[str, list[dict[str, Any]]]] = [
 OVERRIDDEN_CONTEXTS = ["user-1", "user-2", "no id"]
 
 
+WEIGHED_AGAIN: dict[str, Any] = {
+    **WEIGHTED,
+    "allocation": {
+        "epoch": "3",
+        "weights": {"control": 90.0, "b": 10.0, "c": 0.0},
+        "trafficPercentage": 60.0,
+        "weightsEpoch": "2",
+    },
+}
+METRIC = {"name": "ok", "type": "METRIC_TYPE_CONVERSION"}
+# As `DEFINITIONS`; weights have changed in the iteration, but for the last ones.
+STICKY: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("keeps", "AB_TEST", "RUNNING", WEIGHED_AGAIN),
+    ("keeps as said", "AB_TEST", "RUNNING", {**WEIGHED_AGAIN, "sticky": "STICKY_MODE_ENTITY"}),
+    ("keeps nothing as said", "AB_TEST", "RUNNING", {**WEIGHED_AGAIN, "sticky": "STICKY_MODE_OFF"}),
+    ("keeps nothing of runs", "AB_TEST", "RUNNING", {**WEIGHED_AGAIN, "entityType": "run"}),
+    (
+        "keeps variants of tasks as said",
+        "AB_TEST",
+        "RUNNING",
+        {**WEIGHED_AGAIN, "entityType": "task", "sticky": "STICKY_MODE_ENTITY"},
+    ),
+    ("flag keeps nothing", "FEATURE_FLAG", "RUNNING", {**WEIGHED_AGAIN, "metrics": [METRIC]}),
+    (
+        "flag keeps as said",
+        "FEATURE_FLAG",
+        "RUNNING",
+        {**WEIGHED_AGAIN, "metrics": [METRIC], "sticky": "STICKY_MODE_ENTITY"},
+    ),
+    ("keeps while paused", "AB_TEST", "PAUSED", WEIGHED_AGAIN),
+    (
+        "resumed with the weights of the start",
+        "AB_TEST",
+        "RUNNING",
+        {
+            **WEIGHTED,
+            "sticky": "STICKY_MODE_ENTITY",
+            "allocation": {**WEIGHED_AGAIN["allocation"], "weightsEpoch": "1"},
+        },
+    ),
+]
+# Name, variant of the first exposure.
+PRIORS = [("new", None), ("first b", "b"), ("first c", "c"), ("first control", "control"), ("unknown", oracle.UNKNOWN)]
+STICKY_CONTEXTS = ["user-1", "user-2", "user-3", "no id"]
+
+
 def hash_cases() -> list[dict[str, Any]]:
     """Every salt and purpose with odd entities, and some plain ones."""
     return [
@@ -218,14 +264,26 @@ def override_cases() -> list[dict[str, Any]]:
     ]
 
 
+def sticky_cases() -> list[dict[str, Any]]:
+    """Definitions in which weights have changed, with every first variant."""
+    return [
+        decide_case(definition, context, START_MS, prior=prior)
+        for definition in STICKY
+        for context in CONTEXTS
+        if context[0] in STICKY_CONTEXTS
+        for prior in PRIORS
+    ]
+
+
 def decide_case(
     definition_row: tuple[str, str, str, dict[str, Any]],
     context_row: tuple[str, dict[str, Any]],
     now_ms: int,
     *,
     overrides: tuple[str, list[dict[str, Any]]] | None = None,
+    prior: tuple[str, str | None] | None = None,
 ) -> dict[str, Any]:
-    """One case: definition, context and overrides as protojson, what they give at `now_ms`."""
+    """One case: definition, context and overrides as protojson, the first variant, what they give at `now_ms`."""
     name, kind, status, rest = definition_row
     definition = {
         "id": name.replace(" ", "-"),
@@ -239,13 +297,15 @@ def decide_case(
         json_format.ParseDict(context_row[1], Context()),
         now_ms,
         [json_format.ParseDict(each, Override()) for each in overrides[1]] if overrides else [],
+        prior=prior[1] if prior else None,
     )
-    names = [name, overrides[0], context_row[0]] if overrides else [name, context_row[0]]
+    names = [name, *(row[0] for row in (overrides, prior) if row), context_row[0]]
     return {
         "name": f"{', '.join(names)}, {now_ms - START_MS} ms",
         "definition": definition,
         "context": context_row[1],
         **({"overrides": overrides[1]} if overrides else {}),
+        **({"prior": prior[1]} if prior and prior[1] is not None else {}),
         "nowMs": now_ms,
         "decision": {
             "variantId": decision.variant_id,
@@ -267,6 +327,7 @@ def contents() -> dict[str, str]:
         "split.json": "{\n" + ",\n".join(split) + "\n}\n",
         "decide.json": f"{_lines(decide_cases())}\n",
         "override.json": f"{_lines(override_cases())}\n",
+        "sticky.json": f"{_lines(sticky_cases())}\n",
     }
 
 

@@ -1,7 +1,7 @@
 """Decisions of scheme `klero.v1`, written to be read: slow, plain, and independent of the Rust core.
 
 Holds no rule that the contract does not state, and checks no definition: it expects one that the
-core would accept. Gates it knows: entity, overrides, status, traffic, variant.
+core would accept. Gates it knows: entity, overrides, status, traffic, sticky, variant.
 
 Rules that two implementations could read differently:
 
@@ -12,6 +12,8 @@ Rules that two implementations could read differently:
 - A feature flag without weights enrols everyone, and its ramp is written into its allocation.
 - An override acts before the millisecond of its expiry, not in it; one without expiry always.
 - Weights and traffic of the allocation in force stand before those that the author wrote.
+- The variant of the first exposure is asked for only where entities keep it and the weights have changed in the
+  iteration; where it should be known and is not, the hash decides and the entity does not take part.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import xxhash
 
 from klero.v1.decision_pb2 import Context, Decision, DecisionReason
-from klero.v1.experiment_pb2 import Experiment, ExperimentStatus, ExperimentType, Override
+from klero.v1.experiment_pb2 import (
+    AssignmentSource,
+    Experiment,
+    ExperimentStatus,
+    ExperimentType,
+    Override,
+    StickyMode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,6 +49,10 @@ _NOT_ENROLLING = {
     ExperimentStatus.EXPERIMENT_STATUS_STOPPED: DecisionReason.DECISION_REASON_STOPPED,
     ExperimentStatus.EXPERIMENT_STATUS_ROLLED_BACK: DecisionReason.DECISION_REASON_STOPPED,
 }
+
+
+UNKNOWN = ""
+"""As `prior`: whether the entity was exposed cannot be looked up."""
 
 
 class Ramp(NamedTuple):
@@ -104,10 +117,36 @@ def pick_entity_id(definition: Experiment, context: Context) -> str | None:
     return entity_id if 1 <= len(entity_id.encode()) <= MAX_ENTITY_ID_BYTES else None
 
 
-def decide(definition: Experiment, context: Context, now_ms: int, overrides: Iterable[Override] = ()) -> Decision:
+def keeps_variants(definition: Experiment) -> bool:
+    """Whether entities keep their first variant when weights change."""
+    flag = definition.type == ExperimentType.EXPERIMENT_TYPE_FEATURE_FLAG
+    if definition.assignment_source == AssignmentSource.ASSIGNMENT_SOURCE_EXTERNAL or (flag and not definition.metrics):
+        return False
+    if definition.sticky != StickyMode.STICKY_MODE_UNSPECIFIED:
+        return definition.sticky == StickyMode.STICKY_MODE_ENTITY
+    return definition.entity_type not in {"run", "task"} and definition.type in {
+        ExperimentType.EXPERIMENT_TYPE_AB_TEST,
+        ExperimentType.EXPERIMENT_TYPE_MULTIARM_BANDIT,
+    }
+
+
+def decide(
+    definition: Experiment,
+    context: Context,
+    now_ms: int,
+    overrides: Iterable[Override] = (),
+    *,
+    prior: str | None = None,
+) -> Decision:
     """Decision without config, digests and revisions; the status is any but ARCHIVED.
 
-    `overrides` are those of the experiment, at most one for each entity and one for everyone.
+    Args:
+        definition: As in force.
+        context: Who asks.
+        now_ms: Unix milliseconds.
+        overrides: Those of the experiment, at most one for each entity and one for everyone.
+        prior: Variant of the entity's first exposure in the iteration. None: it has none.
+
     """
     reasons = DecisionReason
     entity_id = pick_entity_id(definition, context)
@@ -139,15 +178,20 @@ def decide(definition: Experiment, context: Context, now_ms: int, overrides: Ite
     if chosen is None:
         message = f"no variant of {definition.id} has weight"
         raise ValueError(message)
+    reason = reasons.DECISION_REASON_SPLIT
+    if prior is not None and keeps_variants(definition) and definition.allocation.weights_epoch > 1:
+        reason = reasons.DECISION_REASON_STICKY if prior else reasons.DECISION_REASON_STICKY_UNAVAILABLE
+        chosen = prior or chosen
+    known = reason != reasons.DECISION_REASON_STICKY_UNAVAILABLE
     return Decision(
         experiment_id=definition.id,
         variant_id=chosen,
-        reason=reasons.DECISION_REASON_SPLIT,
+        reason=reason,
         is_control=chosen == definition.control.id,
-        enrolled=True,
-        randomized=True,
+        enrolled=known,
+        randomized=known,
         enabled=_enabled(definition, chosen),
-        propensity=weights[chosen] / 100,
+        propensity=weights[chosen] / 100 if known else 0.0,
         entity_id=entity_id,
     )
 

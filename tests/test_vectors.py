@@ -70,13 +70,13 @@ def test_variant(case: dict[str, Any]) -> None:
     assert case["chosen"] == found
 
 
-@cases("decide.json", "override.json")
+@cases("decide.json", "override.json", "sticky.json")
 def test_decide(case: dict[str, Any]) -> None:
     """Agents rely on variant and reason, the analysis on who is enrolled and randomized."""
     definition = json_format.ParseDict(case["definition"], Experiment())
     context = json_format.ParseDict(case["context"], Context())
     overrides = [json_format.ParseDict(each, Override()) for each in case.get("overrides", [])]
-    found = oracle.decide(definition, context, case["nowMs"], overrides)
+    found = oracle.decide(definition, context, case["nowMs"], overrides, prior=case.get("prior"))
 
     expected = dict(case["decision"])
     assert expected.pop("propensity") == pytest.approx(found.propensity, abs=1e-12)
@@ -97,7 +97,7 @@ def test_files_are_what_the_generator_writes(name: str, text: str) -> None:
     assert len(text.encode()) <= MAX_FILE_BYTES
 
 
-@pytest.mark.parametrize("name", ["hash.json", "decide.json", "override.json"])
+@pytest.mark.parametrize("name", ["hash.json", "decide.json", "override.json", "sticky.json"])
 def test_names_are_unique(name: str) -> None:
     """A failure names its case, so two cases must not share a name."""
     names = Counter(case["name"] for case in read(name))
@@ -107,13 +107,13 @@ def test_names_are_unique(name: str) -> None:
 
 def test_cases_reach_both_sides_of_every_gate() -> None:
     """Vectors that admit nobody, or choose one variant only, would prove nothing."""
-    decisions = [case["decision"] for case in read("decide.json", "override.json")]
+    decisions = [case["decision"] for case in read("decide.json", "override.json", "sticky.json")]
     reasons = {decision["reason"].removeprefix("DECISION_REASON_") for decision in decisions}
     rare = next(case for case in SPLIT["traffic"] if case["percentage"] == pytest.approx(1e-6, rel=1e-9))
 
     assert reasons == {
         "SPLIT", "NOT_STARTED", "PAUSED", "STOPPED", "SHIPPED", "NOT_IN_TRAFFIC", "ENTITY_MISSING",
-        "ENTITY_OVERRIDE", "EXPERIMENT_OVERRIDE",
+        "ENTITY_OVERRIDE", "EXPERIMENT_OVERRIDE", "STICKY", "STICKY_UNAVAILABLE",
     }  # fmt: skip
     assert sum(rare["admitted"]) == 1
 

@@ -1,14 +1,22 @@
-//! Deciding, by kind of definition; the prices of hashing and of a variant stand beside it.
+//! Deciding, by kind of definition; the prices of hashing, of a variant and of looking up the first one
+//! stand beside it.
 
 #![allow(clippy::expect_used)] // a case that does not compile must stop the bench
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use klero_core::decide::{Who, decide};
+use klero_core::decide::{Prior, Who, decide};
 use klero_core::hash::Seed;
-use klero_core::proto::v1::{Experiment, ExperimentConfig, ExperimentStatus, ExperimentType, Snapshot, Variant};
+use klero_core::journal::Take;
+use klero_core::memory::Memory;
+use klero_core::proto::storage::v1::control::Action;
+use klero_core::proto::storage::v1::{Control, MeasurementPlan};
+use klero_core::proto::v1::{
+    Allocation, Experiment, ExperimentConfig, ExperimentStatus, ExperimentType, Snapshot, Variant,
+};
 use klero_core::snapshot::Snapshot as Compiled;
 use klero_core::snapshot::canonical::canonical;
 
@@ -54,7 +62,67 @@ fn deciding(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::from_parameter(case.name), &ENTITY, |bencher, entity| {
             bencher.iter(|| {
                 let who = Who { entity_id: black_box(entity), entities: &entities };
-                decide(black_box(experiment), who, black_box(NOW_MS))
+                decide(black_box(experiment), who, black_box(NOW_MS), &Prior::None)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Weights have changed, and this many entities have a variant from before.
+fn sticky(criterion: &mut Criterion) {
+    const KNOWN: usize = 1_000_000;
+    let variant = |id: &str| Variant { id: id.to_owned(), ..Variant::default() };
+    let mut definition = Experiment {
+        id: "experiment".to_owned(),
+        r#type: ExperimentType::AbTest.into(),
+        status: ExperimentStatus::Running.into(),
+        iteration: 1,
+        control: Some(variant("a")),
+        variants: vec![variant("b")],
+        ..Experiment::default()
+    };
+    definition.allocation = Some(Allocation {
+        epoch: 2,
+        weights_epoch: 2,
+        weights: [("a".to_owned(), 50.0), ("b".to_owned(), 50.0)].into(),
+        traffic_percentage: 100.0,
+        ..Allocation::default()
+    });
+    let message = Snapshot { experiments: vec![canonical(definition)], ..Snapshot::default() };
+    let snapshot = Compiled::compile(&message).expect("the case is valid");
+    let experiment = snapshot.experiment("", "experiment").expect("it was just compiled");
+    let memory = Memory::new([1; 16], [2; 16]);
+    let plan = MeasurementPlan { variant_ids: vec!["a".to_owned(), "b".to_owned()], ..MeasurementPlan::default() };
+    memory
+        .control(Control {
+            namespace: "default".to_owned(),
+            experiment_id: "experiment".to_owned(),
+            iteration: 1,
+            time_ms: NOW_MS,
+            action: Some(Action::Started(plan)),
+        })
+        .expect("the queue is open");
+    if let Take::Frame(frame) = memory.take(Duration::ZERO) {
+        memory.commit(&frame, 1);
+    }
+    memory.recall();
+    memory.prepare(&snapshot);
+    let entities = BTreeMap::new();
+    let ids: Vec<String> = (0..KNOWN).map(|number| format!("user-{number:015}")).collect();
+    for id in &ids {
+        let who = Who { entity_id: id, entities: &entities };
+        assert!(memory.claim(&decide(experiment, who, NOW_MS, &memory)), "everyone is new");
+    }
+    let mut group = criterion.benchmark_group("decide_sticky");
+    group.throughput(Throughput::Elements(1));
+    // One that is always near, and those whose memory is not.
+    for (name, known) in [("one_entity", 1), ("a_million_entities", KNOWN)] {
+        let mut turn = ids.iter().take(known).cycle();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let who = Who { entity_id: black_box(turn.next().expect("it goes round")), entities: &entities };
+                decide(black_box(experiment), who, black_box(NOW_MS), &memory)
             });
         });
     }
@@ -66,5 +134,5 @@ fn hashing(criterion: &mut Criterion) {
     criterion.bench_function("hash/20_bytes", |bencher| bencher.iter(|| black_box(seed).hash(black_box(ENTITY))));
 }
 
-criterion_group!(benches, hashing, deciding);
+criterion_group!(benches, hashing, deciding, sticky);
 criterion_main!(benches);

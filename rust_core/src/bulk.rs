@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::decide::{Who, decide};
+use crate::decide::{Prior, Priors, Who, decide};
 use crate::snapshot::experiment::CompiledExperiment;
+use crate::snapshot::sticky::Sticky;
 
 /// What many entities get, in the order in which they were given.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,15 @@ impl<'a> Ids<'a> {
     }
 }
 
+/// What is known without exposures: who had another variant before the weights changed is not.
+struct Unexposed;
+
+impl Priors for Unexposed {
+    fn first(&self, experiment: &CompiledExperiment, _: &str) -> Prior {
+        if experiment.sticky == Sticky::Changed { Prior::Unknown } else { Prior::None }
+    }
+}
+
 /// Decides `experiment` for every id at `now_ms` (Unix milliseconds); `None` if the offsets do not fit the text.
 #[must_use]
 pub fn choose(experiment: &CompiledExperiment, ids: Ids<'_>, now_ms: i64) -> Option<Choices> {
@@ -40,8 +50,8 @@ pub fn choose(experiment: &CompiledExperiment, ids: Ids<'_>, now_ms: i64) -> Opt
     let count = ids.offsets.len().saturating_sub(1);
     let mut found = Choices { variants: Vec::with_capacity(count), reasons: Vec::with_capacity(count) };
     for id in ids.iter() {
-        let decision = decide(experiment, Who { entity_id: id?, entities: &none }, now_ms);
-        found.variants.push(experiment.position(decision.variant));
+        let decision = decide(experiment, Who { entity_id: id?, entities: &none }, now_ms, &Unexposed);
+        found.variants.push(experiment.index_of(decision.variant));
         // Reasons are few and far below 256.
         found.reasons.push(u8::try_from(decision.reason as i32).unwrap_or_default());
     }
@@ -86,7 +96,7 @@ mod tests {
         let none = BTreeMap::new();
         let ids = ["z", "b", "a"];
         for (index, name) in names.iter().enumerate() {
-            let decision = decide(experiment, Who { entity_id: name, entities: &none }, 0);
+            let decision = decide(experiment, Who { entity_id: name, entities: &none }, 0, &Unexposed);
             assert_eq!(decision.variant_id(), ids[found.variants[index] as usize]);
             assert_eq!(decision.reason as i32, i32::from(found.reasons[index]));
         }

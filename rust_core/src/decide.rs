@@ -3,10 +3,14 @@
 //! Pure and total: arguments in, decision out, time included. Queueing the exposure is the
 //! caller's business, and whatever could fail has failed while compiling.
 
+mod prior;
+
 use std::collections::BTreeMap;
 
 use crate::proto::v1::{DecisionReason, ExperimentStatus};
 use crate::snapshot::experiment::{CompiledExperiment, CompiledVariant};
+use crate::snapshot::sticky::Sticky;
+pub use prior::{Prior, Priors};
 
 /// Longest entity id, in bytes of UTF-8.
 pub const MAX_ENTITY_ID_BYTES: usize = 256;
@@ -59,10 +63,11 @@ impl<'s> Decision<'s> {
     }
 }
 
-/// Decides `experiment` for `who` at `now_ms` (Unix milliseconds).
+/// Decides `experiment` for `who` at `now_ms` (Unix milliseconds); `priors` knows who had which variant
+/// first.
 #[inline]
 #[must_use]
-pub fn decide<'s>(experiment: &'s CompiledExperiment, who: Who<'s>, now_ms: i64) -> Decision<'s> {
+pub fn decide<'s>(experiment: &'s CompiledExperiment, who: Who<'s>, now_ms: i64, priors: &impl Priors) -> Decision<'s> {
     let outside = |reason, entity_id| Decision {
         experiment,
         variant: &experiment.control,
@@ -104,14 +109,21 @@ pub fn decide<'s>(experiment: &'s CompiledExperiment, who: Who<'s>, now_ms: i64)
     if !experiment.gate.admits(entity_id, now_ms) {
         return outside(DecisionReason::NotInTraffic, entity_id);
     }
-    let Some(position) = experiment.rendezvous.choose(entity_id) else {
-        return outside(DecisionReason::NotInTraffic, entity_id);
+    let prior = if experiment.sticky == Sticky::Off { Prior::None } else { priors.first(experiment, entity_id) };
+    let (variant, reason) = match (prior, experiment.rendezvous.choose(entity_id)) {
+        (Prior::Variant(first), _) => (experiment.variant(first), DecisionReason::Sticky),
+        (_, None) => return outside(DecisionReason::NotInTraffic, entity_id),
+        (Prior::None, Some(chosen)) => (experiment.variant(chosen), DecisionReason::Split),
+        (Prior::Unknown, Some(chosen)) => {
+            let variant = experiment.variant(chosen);
+            let unknown = outside(DecisionReason::StickyUnavailable, entity_id);
+            return Decision { variant, enabled: variant.enabled, ..unknown };
+        }
     };
-    let variant = experiment.variant(position);
     Decision {
         experiment,
         variant,
-        reason: DecisionReason::Split,
+        reason,
         enrolled: true,
         randomized: true,
         enabled: variant.enabled,
@@ -153,7 +165,7 @@ mod tests {
     fn decided(snapshot: &Snapshot, entity_id: &str) -> (DecisionReason, String, bool, bool) {
         let entities = BTreeMap::new();
         let who = Who { entity_id, entities: &entities };
-        let decision = decide(snapshot.experiment("", "exp").unwrap(), who, 0);
+        let decision = decide(snapshot.experiment("", "exp").unwrap(), who, 0, &Prior::None);
         (decision.reason, decision.variant_id().to_owned(), decision.enrolled, decision.enabled)
     }
 
@@ -173,8 +185,11 @@ mod tests {
         let entities = BTreeMap::from([("session".to_owned(), "s9".to_owned())]);
         let experiment = snapshot.experiment("", "exp").unwrap();
 
-        assert_eq!("s9", decide(experiment, Who { entity_id: "u1", entities: &entities }, 0).entity_id);
-        assert_eq!("u1", decide(experiment, Who { entity_id: "u1", entities: &BTreeMap::new() }, 0).entity_id);
+        assert_eq!("s9", decide(experiment, Who { entity_id: "u1", entities: &entities }, 0, &Prior::None).entity_id);
+        assert_eq!(
+            "u1",
+            decide(experiment, Who { entity_id: "u1", entities: &BTreeMap::new() }, 0, &Prior::None).entity_id
+        );
     }
 
     #[test]
@@ -225,7 +240,7 @@ mod tests {
             let experiment = snapshot.experiment("default", "exp").unwrap();
             let entities = BTreeMap::new();
             let given = |entity_id, now_ms| {
-                let decision = decide(experiment, Who { entity_id, entities: &entities }, now_ms);
+                let decision = decide(experiment, Who { entity_id, entities: &entities }, now_ms, &Prior::None);
                 assert!((decision.enrolled, decision.randomized) == (!entity_id.is_empty(), false), "{entity_id}");
                 assert!(decision.propensity == 0.0, "{entity_id}");
                 assert_eq!(decision.variant_id() == "b", decision.enabled, "{entity_id}");

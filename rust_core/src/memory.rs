@@ -3,6 +3,9 @@
 //! A Record's way: queued, framed, made durable by the caller, folded here, answered. A decision's
 //! exposure goes the same way without anyone waiting, and not at all once it is known to be there.
 
+mod firsts;
+mod sticky;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,6 +28,7 @@ use crate::seen::Seen;
 use crate::tally::{
     Applied, CheckpointError, EntryResult, First, FoldError, Found, IterationState, Key, Purpose, Tally,
 };
+use firsts::AllFirsts;
 
 /// Slots of the hint at exposures already folded: 2^20 of 8 bytes.
 const SEEN_BITS: u32 = 20;
@@ -50,6 +54,9 @@ pub struct Memory {
     tally: Mutex<Tally>,
     seen: Seen,
     key: Key,
+    firsts: AllFirsts,
+    /// Whether the tally has all of the journal.
+    recalled: AtomicBool,
     waiting: Mutex<HashMap<Ticket, Acknowledgement>>,
     // Copies of what the tally knows, so that nobody waits for a fold to read a number.
     position: AtomicI64,
@@ -71,6 +78,8 @@ impl Memory {
             tally: Mutex::new(Tally::new(secret)),
             seen: Seen::new(SEEN_BITS),
             key: Key::new(secret),
+            firsts: AllFirsts::default(),
+            recalled: AtomicBool::new(false),
             waiting: Mutex::new(HashMap::new()),
             position: AtomicI64::new(0),
             time_ms: AtomicI64::new(0),
@@ -91,6 +100,7 @@ impl Memory {
         if self.held.load(Ordering::Relaxed) {
             return Err(Error::JournalUnavailable);
         }
+        self.note_firsts(&batch);
         // Held across the push, so that the commit cannot come before the entry.
         let mut waiting = lock(&self.waiting);
         let ticket = self.queue.push_batch(batch).map_err(|error| self.refusal(error))?;
@@ -109,11 +119,6 @@ impl Memory {
     /// Assign never waits: an exposure that finds the queue full is dropped and counted.
     pub fn expose(&self, decision: &Decision, attributes: &BTreeMap<String, AttributeValue>, now_ms: i64) {
         let experiment = decision.experiment;
-        let fingerprint =
-            self.fingerprint(&experiment.namespace, &experiment.id, experiment.iteration, decision.entity_id);
-        if self.seen.contains(fingerprint) {
-            return;
-        }
         let arm = ArmRef {
             experiment_id: &experiment.id,
             iteration: experiment.iteration,
@@ -121,9 +126,13 @@ impl Memory {
             variant_id: decision.variant_id(),
             reason: decision.reason,
         };
+        if self.seen.contains(self.fingerprint(&experiment.namespace, &arm, decision.entity_id)) {
+            return;
+        }
         let attributes = Attributes::select(attributes, &experiment.covariates, &experiment.dimensions);
         if self.queue.push_exposure(&experiment.namespace, &arm, decision.entity_id, &attributes, now_ms).is_err() {
             self.dropped_exposures.fetch_add(1, Ordering::Relaxed);
+            self.release(decision);
         }
     }
 
@@ -132,6 +141,7 @@ impl Memory {
     /// # Errors
     /// If the queue takes no more.
     pub fn control(&self, control: Control) -> Result<Ticket, Error> {
+        self.open_firsts(&control);
         self.queue.push_control(control).map_err(|error| self.refusal(error))
     }
 
@@ -181,6 +191,7 @@ impl Memory {
             }
         };
         self.remember_exposures(taken);
+        self.follow_firsts(taken);
         let mut waiting = lock(&self.waiting);
         let answers = taken.waiting.iter().map(|who| {
             let answer = match (waiting.remove(&who.ticket), applied.entries.get(who.entry)) {
@@ -343,19 +354,23 @@ impl Memory {
             let Ok(rows) = ExposureRows::new(columns) else { continue };
             for row in rows.iter() {
                 if let Some(arm) = columns.arms.get(row.arm as usize) {
-                    self.seen.insert(self.fingerprint(
-                        &batch.namespace,
-                        &arm.experiment_id,
-                        arm.iteration,
-                        row.entity_id,
-                    ));
+                    let arm = ArmRef {
+                        experiment_id: &arm.experiment_id,
+                        iteration: arm.iteration,
+                        epoch: arm.epoch,
+                        variant_id: &arm.variant_id,
+                        reason: arm.reason(),
+                    };
+                    self.seen.insert(self.fingerprint(&batch.namespace, &arm, row.entity_id));
                 }
             }
         }
     }
 
-    fn fingerprint(&self, namespace: &str, experiment_id: &str, iteration: i64, entity_id: &str) -> u64 {
-        self.key.scope(Purpose::Exposure, &[namespace, experiment_id]).number(iteration).hash(entity_id.as_bytes())
+    /// With the variant, so that one that the entity gets later is written and counted as conflicting.
+    fn fingerprint(&self, namespace: &str, arm: &ArmRef<'_>, entity_id: &str) -> u64 {
+        let scope = self.key.scope(Purpose::Exposure, &[namespace, arm.experiment_id, arm.variant_id]);
+        scope.number(arm.iteration).hash(entity_id.as_bytes())
     }
 }
 

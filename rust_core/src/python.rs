@@ -27,6 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::allocation as allocations;
 use crate::snapshot::canonical::canonical;
 use crate::snapshot::rules;
+use crate::snapshot::sticky;
 use crate::status::WireStatus;
 use crate::tally::PARTS;
 
@@ -78,6 +79,12 @@ fn reassigned(py: Python<'_>, before: &[u8], after: &[u8], entities: u32) -> PyR
     let before = v1::Experiment::decode(before).map_err(value_error)?;
     let after = v1::Experiment::decode(after).map_err(value_error)?;
     py.detach(|| reassignments::reassigned(before, after, entities)).map_err(invalid_definition)
+}
+
+/// Whether entities of a checked definition keep their first variant when weights change.
+#[pyfunction]
+fn keeps_variants(definition: &[u8]) -> PyResult<bool> {
+    Ok(sticky::keeps_variants(&v1::Experiment::decode(definition).map_err(value_error)?))
 }
 
 /// One group commit on its way to the disk.
@@ -139,14 +146,15 @@ impl Core {
 
     fn load(&self, py: Python<'_>, snapshot: &[u8]) -> PyResult<()> {
         let message = v1::Snapshot::decode(snapshot).map_err(value_error)?;
-        match py.detach(|| Snapshot::compile(&message)) {
-            Ok(compiled) => {
-                self.handler.swap(compiled);
-                Ok(())
-            }
+        match py.detach(|| Snapshot::compile(&message).map(|compiled| self.handler.swap(compiled))) {
+            Ok(()) => Ok(()),
             Err(Error::InvalidFields(violations)) => Err(invalid_definition(violations)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn recall(&self, py: Python<'_>) {
+        py.detach(|| self.handler.recall());
     }
 
     fn handle<'py>(&self, py: Python<'py>, method: &str, request: &[u8], now_ms: i64) -> PyResult<Bound<'py, PyAny>> {
@@ -374,6 +382,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(admit, module)?)?;
     module.add_function(wrap_pyfunction!(allocation, module)?)?;
     module.add_function(wrap_pyfunction!(reassigned, module)?)?;
+    module.add_function(wrap_pyfunction!(keeps_variants, module)?)?;
     module.add("CHECKPOINT_PARTS", PARTS)?;
     module.add("PROFILE", if cfg!(debug_assertions) { "debug" } else { "release" })?;
     module.add_function(wrap_pyfunction!(forgotten, module)?)?;

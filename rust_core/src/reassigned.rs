@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::decide::{Who, decide};
+use crate::decide::{Prior, Who, decide};
 use crate::error::Violation;
 use crate::proto::v1::{Experiment, ExperimentStatus};
 use crate::snapshot::experiment::CompiledExperiment;
@@ -22,10 +22,10 @@ pub fn reassigned(before: Experiment, after: Experiment, entities: u32) -> Resul
     for number in 0..entities {
         let entity_id = number.to_string();
         let who = Who { entity_id: &entity_id, entities: &none };
-        let first = decide(&before, who, 0);
+        let first = decide(&before, who, 0, &Prior::None);
         if first.enrolled {
             enrolled += 1;
-            moved += u32::from(decide(&after, who, 0).variant_id() != first.variant_id());
+            moved += u32::from(decide(&after, who, 0, &Prior::None).variant_id() != first.variant_id());
         }
     }
     Ok((enrolled > 0).then(|| f64::from(moved) / f64::from(enrolled) * 100.0))

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Keyed 64-bit hashes of (experiment, iteration, entity), shared by all threads without a lock.
+/// Keyed 64-bit hashes of (experiment, iteration, variant, entity), shared by all threads without a lock.
 #[derive(Debug)]
 pub struct Seen {
     slots: Box<[AtomicU64]>,

@@ -9,6 +9,7 @@
 //! - [`allocation`](allocation::allocation): weights in force from what the author wrote
 //! - [`experiment`]: the compiled form
 //! - `overrides`: who is forced to which variant
+//! - [`sticky`]: who keeps the first variant
 //! - `events`: what metrics allow outcomes to be
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,7 @@ mod events;
 pub mod experiment;
 mod overrides;
 pub mod rules;
+pub mod sticky;
 pub mod unserved;
 
 use crate::error::{Error, Violation};
@@ -114,6 +116,11 @@ impl Snapshot {
             .get(or_default(namespace))
             .into_iter()
             .flat_map(|found| found.ids.iter().filter_map(|id| found.experiments.get(id)))
+    }
+
+    /// Every experiment of every namespace, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &CompiledExperiment> {
+        self.namespaces.values().flat_map(|found| found.experiments.values())
     }
 
     /// What metrics of the namespace say of an event's outcomes; `None` if they take everything.

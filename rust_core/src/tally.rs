@@ -17,6 +17,7 @@ mod dictionary;
 mod early;
 mod error;
 mod events;
+mod firsts;
 mod fold;
 mod identities;
 mod key;
@@ -34,6 +35,7 @@ mod waiting;
 
 pub use checkpoint::{CheckpointError, Found, PARTS, Part};
 pub use error::FoldError;
+pub(crate) use fold::is_randomized;
 pub use key::{Key, Purpose, Scope};
 pub use read::IterationState;
 pub use requests::First;
@@ -46,7 +48,7 @@ use plan::Plans;
 use shard::Shard;
 
 /// A power of two; every replay must use the same, as moments are merged in shard order.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 /// Moments of a shard are rebuilt after so many frames: at the same positions in every replay, each
 /// shard at positions of its own.
 const REBUILD_EVERY: u64 = 1 << 16;

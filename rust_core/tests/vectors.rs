@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use klero_core::decide::{Who, decide};
+use klero_core::decide::{Prior, Who, decide};
 use klero_core::hash::Seed;
 use klero_core::proto::v1;
 use klero_core::snapshot::Snapshot;
@@ -109,6 +109,8 @@ struct DecideCase {
     /// Of this experiment.
     #[serde(default)]
     overrides: Vec<Override>,
+    /// Variant of the first exposure. Empty: it cannot be known.
+    prior: Option<String>,
     now_ms: i64,
     decision: Expected,
 }
@@ -158,6 +160,16 @@ struct Definition {
     started_at: Option<String>,
     #[serde(default)]
     shipped_variant_id: String,
+    sticky: Option<String>,
+    #[serde(default)]
+    metrics: Vec<Metric>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metric {
+    name: String,
+    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +200,7 @@ struct Allocation {
     epoch: String,
     weights: BTreeMap<String, f64>,
     traffic_percentage: f64,
+    weights_epoch: Option<String>,
 }
 
 impl From<Variant> for v1::Variant {
@@ -215,20 +228,41 @@ impl From<Definition> for v1::Experiment {
                 epoch: allocation.epoch.parse().unwrap(),
                 weights: allocation.weights,
                 traffic_percentage: allocation.traffic_percentage,
+                weights_epoch: allocation.weights_epoch.map_or(0, |epoch| epoch.parse().unwrap()),
                 ..v1::Allocation::default()
             }),
             started_at: definition.started_at.map(|time| time.parse().unwrap()),
             shipped_variant_id: definition.shipped_variant_id,
+            sticky: definition.sticky.map_or(0, |mode| v1::StickyMode::from_str_name(&mode).unwrap().into()),
+            metrics: definition
+                .metrics
+                .into_iter()
+                .map(|metric| v1::Metric {
+                    name: metric.name,
+                    r#type: v1::MetricType::from_str_name(&metric.r#type).unwrap().into(),
+                    ..v1::Metric::default()
+                })
+                .collect(),
             ..Self::default()
         }
     }
 }
 
+/// A definition whose weights have not changed is asked as the server would ask, for nothing.
+fn prior(definition: &v1::Experiment, first: &str) -> Prior {
+    if definition.allocation.as_ref().is_none_or(|allocation| allocation.weights_epoch <= 1) {
+        return Prior::None;
+    }
+    let mut ids = definition.control.iter().chain(&definition.variants).map(|variant| variant.id.as_str());
+    ids.position(|id| id == first).map_or(Prior::Unknown, Prior::Variant)
+}
+
 #[test]
 fn decisions_are_those_of_the_scheme() {
-    let files = ["decide.json", "override.json"];
+    let files = ["decide.json", "override.json", "sticky.json"];
     for case in files.into_iter().flat_map(read::<Vec<DecideCase>>) {
         let definition = canonical(case.definition.into());
+        let prior = case.prior.map_or(Prior::None, |first| prior(&definition, &first));
         let id = definition.id.clone();
         let overrides = case.overrides.into_iter().map(|of| v1::Override {
             experiment_id: id.clone(),
@@ -242,7 +276,7 @@ fn decisions_are_those_of_the_scheme() {
         let snapshot = Snapshot::compile(&message).expect(&case.name);
         let who = Who { entity_id: &case.context.entity_id, entities: &case.context.entities };
 
-        let decision = decide(snapshot.experiment("", &id).unwrap(), who, case.now_ms);
+        let decision = decide(snapshot.experiment("", &id).unwrap(), who, case.now_ms, &prior);
 
         let (expected, name) = (case.decision, &case.name);
         assert_eq!(expected.variant_id, decision.variant_id(), "{name}");

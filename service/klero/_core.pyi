@@ -14,6 +14,7 @@ __all__ = [
     "admit",
     "allocation",
     "forgotten",
+    "keeps_variants",
     "reassigned",
 ]
 
@@ -54,6 +55,13 @@ def reassigned(before: bytes, after: bytes, entities: int) -> float | None:
 
     Raises:
         InvalidDefinitionError: Fields of either break their rules.
+        ValueError: The bytes are no Experiment.
+    """
+
+def keeps_variants(definition: bytes) -> bool:
+    """Whether entities of a checked definition keep their first variant when weights change.
+
+    Raises:
         ValueError: The bytes are no Experiment.
     """
 
@@ -98,6 +106,9 @@ class Core:
         Raises:
             InvalidDefinitionError: A definition cannot be served; the one in force stays.
         """
+
+    def recall(self) -> None:
+        """The tally has all of the journal: from now on first variants of entities are known."""
 
     def handle(self, method: str, request: bytes, now_ms: int) -> bytes | int:
         """Answer a call of DecisionService: the encoded response, or a ticket that `commit` answers.

@@ -150,6 +150,11 @@ def reassigned(before: Experiment, after: Experiment) -> float:
     return 0.0 if percent is None else percent
 
 
+def keeps_variants(definition: Experiment) -> bool:
+    """Whether entities of a checked definition keep their first variant when weights change."""
+    return _core.keeps_variants(definition.SerializeToString())
+
+
 def forgotten(position: int, body: bytes) -> list[Forgotten]:
     """Entities that the frame at `position` says to forget.
 
@@ -191,6 +196,13 @@ class Engine:
             self._core.load(snapshot.SerializeToString())
         except _core.InvalidDefinitionError as error:
             raise _invalid(error) from error
+
+    def recall(self) -> None:
+        """Say that all of the journal is folded.
+
+        Until then nobody knows which variant an entity had first, and experiments that look it up enrol nobody.
+        """
+        self._core.recall()
 
     def handle(self, method: str, request: bytes, now_ms: int) -> bytes | int:
         """Answer a hot call: the response, or the ticket whose answer the journal writer delivers.

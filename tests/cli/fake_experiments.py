@@ -30,6 +30,7 @@ class FakeExperiments:
         self.stored: dict[str, Experiment] = {}
         self.changing: list[str] = []
         self.reassigned_percent = 30.0
+        self.keeps_variants = False
         self.changed_meanwhile = False
         self._server = grpc.server(futures.ThreadPoolExecutor(2))
         handlers = {
@@ -90,6 +91,7 @@ class FakeExperiments:
             answer.experiment.allocation.epoch += 1
             answer.reassigning_changes.append("variants")
             answer.reassigned_percent = self.reassigned_percent
+            answer.keeps_variants = self.keeps_variants
         if not request.validate_only:
             self.changing.append(f"update {made.id}")
             self.stored[made.id] = answer.experiment

@@ -57,6 +57,18 @@ def write(name: str, *, identifier: str = "", plain: int = 50, stepwise: int = 5
     return name
 
 
+def test_a_change_says_so_if_it_concerns_only_those_who_come_new(
+    service: FakeExperiments, apply: Callable[..., str]
+) -> None:
+    """Nobody holds a change back for entities that keep what they have."""
+    apply("-f", write("prompt.yaml"))
+    service.run("prompt")
+    service.keeps_variants = True
+    write("prompt.yaml", plain=80, stepwise=20)
+
+    assert "opens epoch 3; 30 % of those who come new get another variant\n" in apply("-f", "prompt.yaml")
+
+
 def test_a_change_says_what_it_does_to_entities(service: FakeExperiments, apply: Callable[..., str]) -> None:
     """Nobody moves running entities without having been told."""
     apply("-f", write("prompt.yaml"))

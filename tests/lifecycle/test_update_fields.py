@@ -88,7 +88,7 @@ entity_type                       taken fixed fixed fixed
 hashing.scheme                    taken taken taken epoch
 hashing.salt                      taken taken taken epoch
 assignment_source                 taken fixed fixed fixed
-sticky                            unserved
+sticky                            taken taken taken taken
 targeting                         unserved
 prerequisites                     unserved
 layer_id                          unserved

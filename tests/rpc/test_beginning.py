@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.server_process import ServerProcess
 
 # Reading waits until the test makes a file.
-_SLOW_REPLAY = """
+SLOW_REPLAY = """
 import time
 from pathlib import Path
 import klero.rpc.beginning as beginning
@@ -65,7 +65,7 @@ def filled(data_dir: Path) -> None:
 def reading(tmp_path: Path) -> Iterator[tuple[ServerProcess, Client]]:
     """A filled server that is ready and does not get on with its journal before `go` is called."""
     filled(tmp_path / "data")
-    before = _SLOW_REPLAY.format(go=str(tmp_path / "go"))
+    before = SLOW_REPLAY.format(go=str(tmp_path / "go"))
     with running_server(tmp_path / "data", before=before) as server, connected(server.address) as client:
         yield server, client
 

@@ -164,6 +164,9 @@ class FakeJournal(FakeEngine):
     def load(self, _snapshot: Snapshot) -> None:
         """Put it in force."""
 
+    def recall(self) -> None:
+        """All of the journal is folded."""
+
 
 @pytest.mark.parametrize(("early", "closed", "told"), [(True, False, [True]), (True, True, []), (False, False, [])])
 async def test_windows_that_were_closed_early_are_closed_after_a_crash_too(

@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::wire::{self, Writer};
 use super::{Handler, MAX_MESSAGE_BYTES};
-use crate::decide::{Decision, Who, decide};
+use crate::decide::{Decision, Who};
 use crate::error::{Error, Violation};
 use crate::proto::v1::{
     AssignRequest, AttributeValue, BatchAssignRequest, DecisionReason, ExposureMode, GetVariantRequest,
@@ -25,7 +25,7 @@ pub(super) fn assign(handler: &Handler, snapshot: &Snapshot, request: &[u8], now
     let mode = exposure_mode(request.exposure, ExposureMode::Auto)?;
     let experiment = assignable(snapshot, &request.namespace, &request.experiment_id)?;
     let who = Who { entity_id: &request.entity_id, entities: &request.entities };
-    let decision = decide(experiment, who, now_ms);
+    let decision = handler.decide(experiment, who, mode == ExposureMode::Auto, now_ms);
     if mode == ExposureMode::Auto {
         handler.expose(&decision, &request.attributes, now_ms);
     }
@@ -54,7 +54,8 @@ pub(super) fn is_enabled(
         }
         (Err(error), _) => return Err(error),
     };
-    let decision = decide(experiment, Who { entity_id: &request.entity_id, entities: &request.entities }, now_ms);
+    let who = Who { entity_id: &request.entity_id, entities: &request.entities };
+    let decision = handler.decide(experiment, who, true, now_ms);
     handler.expose(&decision, &request.attributes, now_ms);
     response.flag(1, decision.enabled);
     response.int(2, i64::from(decision.reason as i32));
@@ -72,7 +73,8 @@ pub(super) fn get_variant(
     let request = GetVariantRequest::decode(request)?;
     check_context("", &request.entities, &request.attributes)?;
     let experiment = assignable(snapshot, &request.namespace, &request.flag_name)?;
-    let decision = decide(experiment, Who { entity_id: &request.entity_id, entities: &request.entities }, now_ms);
+    let who = Who { entity_id: &request.entity_id, entities: &request.entities };
+    let decision = handler.decide(experiment, who, true, now_ms);
     handler.expose(&decision, &request.attributes, now_ms);
     let mut response = Writer::default();
     response.text(1, decision.variant_id());
@@ -111,7 +113,7 @@ pub(super) fn batch_assign(
             let encoded = match experiment {
                 None => wire::not_found(id, snapshot.revision()),
                 Some(experiment) => {
-                    let decision = decide(experiment, who, now_ms);
+                    let decision = handler.decide(experiment, who, mode == ExposureMode::Auto, now_ms);
                     if mode == ExposureMode::Auto {
                         exposed.push((decision, &context.attributes));
                     }
@@ -120,6 +122,9 @@ pub(super) fn batch_assign(
             };
             let size = response.len() + wire::field_len(1, encoded.len());
             if size > MAX_MESSAGE_BYTES {
+                for (decision, _) in &exposed {
+                    handler.memory.release(decision);
+                }
                 return Err(Error::BatchTooLarge { size, limit: MAX_MESSAGE_BYTES, unit: "bytes" });
             }
             response.message(1, &encoded);

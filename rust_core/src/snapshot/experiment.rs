@@ -8,8 +8,9 @@ use prost::Message;
 use super::allocation::allocation;
 use super::overrides::Overrides;
 use super::rules::{covariates, instant_millis, millis, variants_of, violations};
+use super::sticky::{Sticky, remembers};
 use crate::error::Violation;
-use crate::proto::v1::{AssignmentSource, Experiment, ExperimentStatus, ExperimentType, Override};
+use crate::proto::v1::{AssignmentSource, Experiment, ExperimentStatus, Override};
 use crate::split::{Ramp, Rendezvous, TrafficGate};
 
 /// A definition, checked and precomputed.
@@ -34,7 +35,8 @@ pub struct CompiledExperiment {
     pub(crate) overrides: Option<Box<Overrides>>,
     pub(crate) gate: TrafficGate,
     pub(crate) rendezvous: Rendezvous,
-    /// Whether decisions are remembered: a flag without metrics has nothing to compare.
+    pub(crate) sticky: Sticky,
+    /// Whether decisions are remembered.
     pub(crate) measured: bool,
     /// Attributes of exposures that metrics read as numbers.
     pub(crate) covariates: Vec<String>,
@@ -100,9 +102,10 @@ impl CompiledExperiment {
             revision,
             gate: TrafficGate::new(salt, in_force.traffic_percentage, ramp(definition)),
             rendezvous,
+            sticky: Sticky::new(definition, in_force.weights_epoch),
             shipped,
             overrides: None,
-            measured: definition.r#type() != ExperimentType::FeatureFlag || !definition.metrics.is_empty(),
+            measured: remembers(definition),
             covariates: covariates(&definition.metrics).into_iter().map(str::to_owned).collect(),
             dimensions: definition.analysis_plan.as_ref().map(|plan| plan.dimensions.clone()).unwrap_or_default(),
             control,
@@ -112,8 +115,7 @@ impl CompiledExperiment {
 
     /// Forces a variant, unless the experiment has none of that id.
     pub(super) fn force(&mut self, of: &Override) {
-        let position = self.variants().position(|variant| variant.id == of.variant_id);
-        if let Some(variant) = position {
+        if let Some(variant) = self.position(&of.variant_id) {
             self.overrides.get_or_insert_default().add(of, variant);
         }
     }
@@ -145,7 +147,7 @@ impl CompiledExperiment {
 
     /// Where [`CompiledExperiment::variant`] has this variant of the experiment.
     #[inline]
-    pub(crate) fn position(&self, variant: &CompiledVariant) -> u32 {
+    pub(crate) fn index_of(&self, variant: &CompiledVariant) -> u32 {
         let treatment = self.treatments.iter().position(|each| std::ptr::eq(each, variant));
         treatment.map_or(0, |index| u32::try_from(index + 1).unwrap_or(u32::MAX))
     }
@@ -153,6 +155,11 @@ impl CompiledExperiment {
     /// The control, then the treatments.
     pub(crate) fn variants(&self) -> impl Iterator<Item = &CompiledVariant> {
         std::iter::once(&self.control).chain(&self.treatments)
+    }
+
+    /// Position of the variant with this id.
+    pub(crate) fn position(&self, id: &str) -> Option<usize> {
+        self.variants().position(|variant| variant.id == id)
     }
 
     /// The variant with this id.

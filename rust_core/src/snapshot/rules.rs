@@ -6,13 +6,14 @@ mod attributes;
 mod metrics;
 mod numbers;
 mod schedule;
+mod sticky;
 mod values;
 mod variants;
 
 use crate::error::Violation;
 use crate::proto::v1::{
-    AssignmentSource, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod, StickyMode, Variant,
-    Warning, WarningReason,
+    AssignmentSource, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod, Variant, Warning,
+    WarningReason,
 };
 pub(crate) use metrics::{MAX_EVENT_BYTES, is_event};
 pub(super) use metrics::{covariates, event_of};
@@ -68,7 +69,7 @@ pub fn violations(definition: &Experiment) -> Vec<Violation> {
     bytes(&mut report, "description", &definition.description, MAX_TEXT_BYTES);
     bytes(&mut report, "hypothesis", &definition.hypothesis, MAX_TEXT_BYTES);
     enumeration::<ExperimentType>(&mut report, "type", definition.r#type, Some("`ab_test` or `feature_flag`"));
-    enumeration::<StickyMode>(&mut report, "sticky", definition.sticky, None);
+    sticky::check(&mut report, definition);
     enumeration::<AssignmentSource>(&mut report, "assignmentSource", definition.assignment_source, None);
     labels(&mut report, definition);
     hashing(&mut report, definition);

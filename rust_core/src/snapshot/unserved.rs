@@ -3,9 +3,7 @@
 //! A row goes when its part lands.
 
 use crate::error::Violation;
-use crate::proto::v1::{
-    AnalysisPlan, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod, StickyMode,
-};
+use crate::proto::v1::{AnalysisPlan, Correction, Experiment, ExperimentConfig, ExperimentType, InferenceMethod};
 
 type Table<T> = &'static [(&'static str, fn(&T) -> bool)];
 
@@ -13,7 +11,6 @@ const EXPERIMENT: Table<Experiment> = &[
     ("type", |e| {
         !matches!(e.r#type(), ExperimentType::Unspecified | ExperimentType::AbTest | ExperimentType::FeatureFlag)
     }),
-    ("sticky", |e| e.sticky() == StickyMode::Entity),
     ("targeting", |e| !e.targeting.is_empty()),
     ("prerequisites", |e| !e.prerequisites.is_empty()),
     ("layerId", |e| !e.layer_id.is_empty()),

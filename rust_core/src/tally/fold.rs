@@ -219,7 +219,7 @@ impl Tally {
 }
 
 /// Whether chance chose the variant, so that the entity is evidence.
-fn is_randomized(reason: DecisionReason) -> bool {
+pub(crate) fn is_randomized(reason: DecisionReason) -> bool {
     matches!(reason, DecisionReason::Unspecified | DecisionReason::Split | DecisionReason::Sticky)
 }
 

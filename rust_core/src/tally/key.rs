@@ -12,7 +12,7 @@ pub enum Purpose {
     Entity = 1,
     /// Request ids, by namespace.
     Request = 2,
-    /// Exposures already seen, by namespace, experiment and iteration.
+    /// Exposures already seen, by namespace, experiment, variant and iteration.
     Exposure = 3,
     /// Single outcomes by namespace and entity, and names of events by namespace.
     Event = 4,

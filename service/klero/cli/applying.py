@@ -156,7 +156,8 @@ def _consequences(stored: Experiment, update: UpdateExperimentResponse) -> list[
     if epoch > stored.allocation.epoch:
         found.append(f"opens epoch {epoch}")
     if update.reassigned_percent:
-        found.append(f"{update.reassigned_percent:.3g} % of the enrolled get another variant")
+        whom = "those who come new" if update.keeps_variants else "the enrolled"
+        found.append(f"{update.reassigned_percent:.3g} % of {whom} get another variant")
     elif update.reassigning_changes:
         found.append(f"some get another variant by {', '.join(update.reassigning_changes)}")
     else:

@@ -105,7 +105,11 @@ def _running(address: str, namespace: str) -> list[Experiment]:
     from klero.client.remote import Remote
 
     with Remote(address) as remote:
-        return list(all_experiments(remote, namespace, filter_text="status = running"))
+        experiments = list(all_experiments(remote, namespace, filter_text="status = running"))
+    for each in experiments:
+        # Nobody of the population has a variant from before.
+        each.allocation.weights_epoch = 0
+    return experiments
 
 
 def _read_ids(path: Path) -> list[str]:

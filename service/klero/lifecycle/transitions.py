@@ -111,6 +111,7 @@ def _begun(stored: Experiment, *, allocation: Allocation, now: Timestamp) -> Exp
     started.status_reason = "started" if started.iteration == 1 else f"started again, iteration {started.iteration}"
     started.allocation.CopyFrom(allocation)
     started.allocation.epoch = 1
+    started.allocation.weights_epoch = 1
     started.allocation.started_at.CopyFrom(now)
     started.allocation.cause = "start"
     started.analysis_plan.frozen_at.CopyFrom(now)

@@ -71,6 +71,7 @@ def update(stored: Experiment, wanted: Experiment, *, allocation: Allocation, no
             changed.allocation.ClearField("weights")
             changed.allocation.weights.update(allocation.weights)
             open_epoch(changed, cause=f"changed: {', '.join(_epoch_causes(stored, wanted))}", now=now)
+            changed.allocation.weights_epoch = changed.allocation.epoch
     return changed
 
 

@@ -193,7 +193,9 @@ class Changes:
 
     def load(self) -> None:
         """Before serving: put the catalog in force."""
-        self._put_in_force(self._catalog.snapshot())
+        snapshot = self._catalog.snapshot()
+        self._engine.load(snapshot)
+        self._watch(snapshot)
 
     async def catch_up(self, *, begin: Callable[[], None]) -> None:
         """Once the journal is read: tell it what it lacks, and put the catalog in force.
@@ -212,7 +214,8 @@ class Changes:
             await self._on_disk(self._catalog.mark_told, 1, snapshot.revision)
         except KleroError:
             log.exception("the journal could not be told what it lacks; the next start tries again")
-        self._put_in_force(snapshot)
+        await asyncio.to_thread(self._engine.recall)
+        await self._put_in_force(snapshot)
 
     def close(self) -> None:
         """Finish what is under way and close the catalog."""
@@ -302,7 +305,7 @@ class Changes:
     async def _publish_untold(self, revision: int) -> None:
         """Put a change in force of which the journal need not know."""
         await self._on_disk(self._catalog.mark_told, revision, revision)
-        self._put_in_force(await self._on_disk(self._catalog.snapshot))
+        await self._put_in_force(await self._on_disk(self._catalog.snapshot))
 
     async def _tell(self, experiment: Experiment) -> None:
         tickets = [self._engine.control(control) for control in self._lacking(experiment)]
@@ -311,10 +314,14 @@ class Changes:
     async def _publish(self, after: Experiment) -> None:
         await self._tell(after)
         await self._on_disk(self._catalog.mark_told, after.revision, after.revision)
-        self._put_in_force(await self._on_disk(self._catalog.snapshot))
+        await self._put_in_force(await self._on_disk(self._catalog.snapshot))
 
-    def _put_in_force(self, snapshot: Snapshot) -> None:
-        self._engine.load(snapshot)
+    async def _put_in_force(self, snapshot: Snapshot) -> None:
+        # The first variants of many entities take a while to gather.
+        await asyncio.to_thread(self._engine.load, snapshot)
+        self._watch(snapshot)
+
+    def _watch(self, snapshot: Snapshot) -> None:
         self._revision = snapshot.revision
         self._timed = [each for each in snapshot.experiments if lifecycle.is_timed(each)]
         self._counting = {

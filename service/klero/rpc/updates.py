@@ -68,12 +68,17 @@ class Updating:
                 self._response.reassigning_changes.extend(paths)
                 percent = core.reassigned(before, after)
         self._response.reassigned_percent = percent
+        self._response.keeps_variants = core.keeps_variants(after)
         if percent:
-            self._warn(
-                self._response.reassigning_changes[0],
-                _REASSIGNS,
-                f"{percent:.3g} % of the enrolled get another variant from now on; each counts for its first one",
-            )
+            self._warn(self._response.reassigning_changes[0], _REASSIGNS, self._reassigns(percent))
+
+    def _reassigns(self, percent: float) -> str:
+        if not self._response.keeps_variants:
+            return f"{percent:.3g} % of the enrolled get another variant from now on; each counts for its first one"
+        kept = f"{percent:.3g} % of those who come new get another variant than before; who has one keeps it"
+        # Traffic goes before the variant, and a salt is one of traffic too.
+        narrowed = {"config.trafficPercentage", "hashing"}.intersection(self._response.reassigning_changes)
+        return f"{kept}, or gets the control where traffic leaves it out" if narrowed else kept
 
     def _warn(self, field: str, reason: pb.WarningReason.ValueType, message: str) -> None:
         self._response.warnings.add(field=field, reason=reason, message=message)

@@ -32,7 +32,9 @@ class _DecisionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decisi
     DECISION_REASON_SPLIT: _DecisionReason.ValueType  # 1
     """By hash and weights. Enrolled, randomized."""
     DECISION_REASON_STICKY: _DecisionReason.ValueType  # 2
-    """The variant of the entity's first exposure in this iteration. Enrolled, randomized."""
+    """The variant of the entity's first exposure in this iteration, in which weights have changed.
+    Enrolled, randomized.
+    """
     DECISION_REASON_ENTITY_OVERRIDE: _DecisionReason.ValueType  # 3
     """An override for the entity. Enrolled."""
     DECISION_REASON_EXPERIMENT_OVERRIDE: _DecisionReason.ValueType  # 4
@@ -81,7 +83,9 @@ DECISION_REASON_UNSPECIFIED: DecisionReason.ValueType  # 0
 DECISION_REASON_SPLIT: DecisionReason.ValueType  # 1
 """By hash and weights. Enrolled, randomized."""
 DECISION_REASON_STICKY: DecisionReason.ValueType  # 2
-"""The variant of the entity's first exposure in this iteration. Enrolled, randomized."""
+"""The variant of the entity's first exposure in this iteration, in which weights have changed.
+Enrolled, randomized.
+"""
 DECISION_REASON_ENTITY_OVERRIDE: DecisionReason.ValueType  # 3
 """An override for the entity. Enrolled."""
 DECISION_REASON_EXPERIMENT_OVERRIDE: DecisionReason.ValueType  # 4
@@ -187,7 +191,9 @@ class Decision(_message.Message):
     randomized: _builtins.bool
     """Whether chance chose. Only these entities enter the analysis."""
     enabled: _builtins.bool
-    """The variant's `enabled`; false where not enrolled, except after shipping."""
+    """The variant's `enabled`; false where not enrolled, except after shipping and for
+    STICKY_UNAVAILABLE.
+    """
     revision: _builtins.int
     """Catalog revision of the snapshot that decided."""
     iteration: _builtins.int

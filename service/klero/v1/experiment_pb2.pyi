@@ -456,28 +456,32 @@ class _StickyMode:
 class _StickyModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StickyMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     STICKY_MODE_UNSPECIFIED: _StickyMode.ValueType  # 0
-    """ENTITY for bandits and for weights changed while running, unless `entity_type` is `run` or
-    `task`; otherwise OFF.
+    """ENTITY for AB_TEST and MULTIARM_BANDIT, unless `entity_type` is `run` or `task`, which come once;
+    otherwise OFF: weights of a flag or canary are the share that is meant to have the variant now.
     """
     STICKY_MODE_OFF: _StickyMode.ValueType  # 1
     """Only the hash decides."""
     STICKY_MODE_ENTITY: _StickyMode.ValueType  # 2
-    """The first exposure of the iteration decides. A Snapshot carries no exposures: an in-process
-    evaluator asks Assign.
+    """The first exposure of the iteration decides; looked up once weights have changed in it. A
+    Snapshot carries no exposures: an in-process evaluator asks Assign. Needs exposures: refused for
+    a flag without metrics and for EXTERNAL.
     """
 
 class StickyMode(_StickyMode, metaclass=_StickyModeEnumTypeWrapper):
-    """Whether the first variant of an entity outlives a change of weights."""
+    """Whether the first variant of an entity outlives a change of weights, also one to 0. Traffic goes
+    first: who is outside gets the control, and its variant again once inside.
+    """
 
 STICKY_MODE_UNSPECIFIED: StickyMode.ValueType  # 0
-"""ENTITY for bandits and for weights changed while running, unless `entity_type` is `run` or
-`task`; otherwise OFF.
+"""ENTITY for AB_TEST and MULTIARM_BANDIT, unless `entity_type` is `run` or `task`, which come once;
+otherwise OFF: weights of a flag or canary are the share that is meant to have the variant now.
 """
 STICKY_MODE_OFF: StickyMode.ValueType  # 1
 """Only the hash decides."""
 STICKY_MODE_ENTITY: StickyMode.ValueType  # 2
-"""The first exposure of the iteration decides. A Snapshot carries no exposures: an in-process
-evaluator asks Assign.
+"""The first exposure of the iteration decides; looked up once weights have changed in it. A
+Snapshot carries no exposures: an in-process evaluator asks Assign. Needs exposures: refused for
+a flag without metrics and for EXTERNAL.
 """
 Global___StickyMode: _TypeAlias = StickyMode  # noqa: Y015
 
@@ -730,7 +734,9 @@ class Experiment(_message.Message):
 
     @_builtins.property
     def hashing(self) -> Global___Hashing:
-        """Unset: scheme `klero.v1` and the id as salt. A change reassigns everyone."""
+        """Unset: scheme `klero.v1` and the id as salt. A change reassigns everyone who does not keep a
+        variant by `sticky`.
+        """
 
     @_builtins.property
     def targeting(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetingRule]:
@@ -1290,6 +1296,7 @@ class Allocation(_message.Message):
     TRAFFIC_PERCENTAGE_FIELD_NUMBER: _builtins.int
     CANARY_STEP_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
+    WEIGHTS_EPOCH_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Counts from 1 within an iteration. A new epoch opens whenever weights, targeting, layer slots
     or holdouts change and on Resume, because entities from before and after cannot be pooled. A
@@ -1301,6 +1308,10 @@ class Allocation(_message.Message):
     """CANARY: index of the step in `canary.steps`, from 0."""
     cause: _builtins.str
     """What opened the epoch, one sentence."""
+    weights_epoch: _builtins.int
+    """The latest epoch that opened because weights or hashing changed; 1: they are those of the start.
+    From then on an entity's first variant can differ from what the hash gives.
+    """
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the epoch opened."""
@@ -1318,10 +1329,11 @@ class Allocation(_message.Message):
         traffic_percentage: _builtins.float = ...,
         canary_step: _builtins.int = ...,
         cause: _builtins.str = ...,
+        weights_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary_step", b"canary_step", "cause", b"cause", "epoch", b"epoch", "started_at", b"started_at", "traffic_percentage", b"traffic_percentage", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary_step", b"canary_step", "cause", b"cause", "epoch", b"epoch", "started_at", b"started_at", "traffic_percentage", b"traffic_percentage", "weights", b"weights", "weights_epoch", b"weights_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

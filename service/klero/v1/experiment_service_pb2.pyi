@@ -324,9 +324,14 @@ class UpdateExperimentResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     REASSIGNING_CHANGES_FIELD_NUMBER: _builtins.int
     REASSIGNED_PERCENT_FIELD_NUMBER: _builtins.int
+    KEEPS_VARIANTS_FIELD_NUMBER: _builtins.int
     reassigned_percent: _builtins.float
     """Percent of the enrolled that would get another variant, computed before the change. Unset: the
     experiment does not run.
+    """
+    keeps_variants: _builtins.bool
+    """Entities that have a variant keep it, as Experiment.sticky says: `reassigned_percent` is of those
+    who come new. Traffic that leaves an entity out gives it the control all the same.
     """
     @_builtins.property
     def experiment(self) -> _experiment_pb2.Experiment:
@@ -347,10 +352,11 @@ class UpdateExperimentResponse(_message.Message):
         warnings: _abc.Iterable[Global___Warning] | None = ...,
         reassigning_changes: _abc.Iterable[_builtins.str] | None = ...,
         reassigned_percent: _builtins.float | None = ...,
+        keeps_variants: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reassigned_percent", b"_reassigned_percent", "experiment", b"experiment", "reassigned_percent", b"reassigned_percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reassigned_percent", b"_reassigned_percent", "experiment", b"experiment", "reassigned_percent", b"reassigned_percent", "reassigning_changes", b"reassigning_changes", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reassigned_percent", b"_reassigned_percent", "experiment", b"experiment", "keeps_variants", b"keeps_variants", "reassigned_percent", b"reassigned_percent", "reassigning_changes", b"reassigning_changes", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reassigned_percent: _TypeAlias = _typing.Literal["reassigned_percent"]  # noqa: Y015
     _WhichOneofArgType__reassigned_percent: _TypeAlias = _typing.Literal["_reassigned_percent", b"_reassigned_percent"]  # noqa: Y015
