@@ -206,8 +206,8 @@ class Changes:
         snapshot = await self._on_disk(self._catalog.snapshot)
         lacking = [control for experiment in snapshot.experiments for control in self._lacking(experiment)]
         tickets = [self._engine.control(control) for control in lacking]
-        # Tasks, so that they wait before the writer can answer.
-        answers = [asyncio.create_task(self._waiting.answer(ticket)) for ticket in tickets]
+        # Waited for before the writer can answer.
+        answers = [self._waiting.answer(ticket) for ticket in tickets]
         begin()
         try:
             await asyncio.gather(*answers)

@@ -29,15 +29,15 @@ class Waiting:
         self._futures: dict[int, asyncio.Future[bytes]] = {}
         self._committed = asyncio.Event()
 
-    async def answer(self, ticket: int) -> bytes:
-        """Wait for the answer of `ticket`. Call it right after the ticket was taken, on the loop.
+    def answer(self, ticket: int) -> asyncio.Future[bytes]:
+        """The answer of `ticket`. Call it right after the ticket was taken, on the loop.
 
-        Raises:
-            KleroError: The frame is not known to be stored, or the fold refused the batch.
+        It fails with a KleroError if the frame is not known to be stored, or if the fold refused the
+        batch. No coroutine: one that has not begun would miss what is delivered before.
         """
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._futures[ticket] = future
-        return await future
+        return future
 
     async def commit(self) -> None:
         """Wait for the next commit."""
