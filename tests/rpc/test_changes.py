@@ -28,10 +28,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from klero._core import Frame
+    from klero.storage.v1.journal_pb2 import Control
     from klero.v1.experiment_pb2 import Experiment
 
 NOW = Timestamp(seconds=1_800_000_000)
 CAUSE = Cause("StartExperiment", "")
+
+
+class CountingEngine(Engine):
+    """Says what waits to be written, so that all that one step queues is taken at once."""
+
+    queued = 0
+
+    def control(self, control: Control) -> int:
+        """Count it."""
+        self.queued += 1
+        return super().control(control)
+
+    def forget(self, namespace: str, entity_id: str, now_ms: int) -> int:
+        """Count it."""
+        self.queued += 1
+        return super().forget(namespace, entity_id, now_ms)
 
 
 class Node:
@@ -40,7 +57,7 @@ class Node:
     def __init__(self, path: Path) -> None:
         """Begin with the catalog at `path`."""
         self.catalog = SqliteCatalog(path)
-        self.engine = Engine(secret=self.catalog.secret, incarnation=bytes(15) + b"\1")
+        self.engine = CountingEngine(secret=self.catalog.secret, incarnation=bytes(15) + b"\1")
         self.waiting = Waiting(asyncio.get_running_loop())
         self.changes = Changes(self.catalog, self.engine, self.waiting, clock=NOW.ToMilliseconds)
 
@@ -64,6 +81,8 @@ class Node:
 
     async def take(self) -> Frame:
         """What waits to be written, once something does."""
+        await _until(lambda: self.engine.queued > 0)
+        self.engine.queued = 0
         frame = await asyncio.to_thread(self.engine.take_frame)
         assert frame is not None
         return frame
