@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from klero.catalog.history import Look
 from klero.errors import CatalogUnavailableError
+from klero.rpc.rounds import Rounds
 from klero.storage.v1.tally_pb2 import IterationTally
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def enrolled_in(tally: IterationTally) -> int:
     return sum(arm.enrolled for arm in tally.arms)
 
 
-class Looks:
+class Looks(Rounds):
     """Looks for as long as it runs. Belongs to one event loop; reads and writes in a thread beside it."""
 
     def __init__(
@@ -78,6 +79,7 @@ class Looks:
         interval_s: float = _SHORTEST_MS / 1000,
     ) -> None:
         """Name the collaborators; `clock` gives Unix milliseconds, `interval_s` is the time between rounds."""
+        super().__init__()
         self._changes = changes
         self._engine = engine
         self._history = history
@@ -88,34 +90,18 @@ class Looks:
         # When each of them is to be read next, the earliest first.
         self._due: list[tuple[int, Iteration]] = []
         self._looking = threading.Lock()
-        self._closing = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._running = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """Finish the round under way and look no more."""
-        self._closing.set()
-        if self._running is not None:
-            await self._running
-
-    async def _run(self) -> None:
-        while not self._closing.is_set():
-            began = time.monotonic()
-            rest_s = self._interval_s
-            try:
-                if self._changes.counting is not self._counting or self._is_due():
-                    await asyncio.to_thread(self.look, self._changes.counting)
-            except CatalogUnavailableError as error:
-                log.warning("the history of results lacks a look: %s", error.__cause__)
-                rest_s = _PAUSE_S
-            try:
-                rest_s = max(rest_s, _REST * (time.monotonic() - began))
-                await asyncio.wait_for(self._closing.wait(), rest_s)
-            except TimeoutError:
-                continue
+    async def round(self) -> float:
+        """Look, if anything is due."""
+        began = time.monotonic()
+        rest_s = self._interval_s
+        try:
+            if self._changes.counting is not self._counting or self._is_due():
+                await asyncio.to_thread(self.look, self._changes.counting)
+        except CatalogUnavailableError as error:
+            log.warning("the history of results lacks a look: %s", error.__cause__)
+            rest_s = _PAUSE_S
+        return max(rest_s, _REST * (time.monotonic() - began))
 
     def look(self, counting: Mapping[Iteration, int]) -> None:
         """Read what is due and keep what is worth it; a last time of those that are not in `counting` any more.

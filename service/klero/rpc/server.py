@@ -53,6 +53,7 @@ from klero.v1 import analysis_service_pb2, decision_service_pb2, experiment_serv
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from klero.rpc.rounds import Rounds
     from klero.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -243,7 +244,7 @@ def _stop_signals(server: grpc.aio.Server) -> asyncio.Event:
     return stopping
 
 
-async def _begin(beginning: Beginning, *watching: Timetable | Looks) -> None:
+async def _begin(beginning: Beginning, *watching: Rounds) -> None:
     if await beginning.run():
         for task in watching:
             task.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from klero import lifecycle
 from klero.errors import KleroError
 from klero.rpc.changes import CONTROLLER, Cause
 from klero.rpc.requests import timestamp
+from klero.rpc.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,40 +27,26 @@ log = logging.getLogger(__name__)
 _INTERVAL_S = 1.0
 
 
-class Timetable:
+class Timetable(Rounds):
     """Looks at what is due, for as long as it runs. Belongs to one event loop."""
 
     def __init__(
         self, changes: Changes, engine: Engine, *, clock: Callable[[], int], interval_s: float = _INTERVAL_S
     ) -> None:
         """Name the collaborators; `clock` gives Unix milliseconds, `interval_s` is the time between looks."""
+        super().__init__()
         self._changes = changes
         self._engine = engine
         self._clock = clock
         self._interval_s = interval_s
-        self._closing = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._running = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """Finish the change under way and look no more."""
-        self._closing.set()
-        if self._running is not None:
-            await self._running
-
-    async def _run(self) -> None:
-        while not self._closing.is_set():
-            for experiment in self._changes.timed:
-                due = self._due(experiment)
-                if due is not None:
-                    await self._change(experiment, due)
-            try:
-                await asyncio.wait_for(self._closing.wait(), self._interval_s)
-            except TimeoutError:
-                continue
+    async def round(self) -> float:
+        """Do what is due."""
+        for experiment in self._changes.timed:
+            due = self._due(experiment)
+            if due is not None:
+                await self._change(experiment, due)
+        return self._interval_s
 
     def _due(self, experiment: Experiment) -> str | None:
         """The controller's action that is due."""
