@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -243,3 +244,17 @@ async def test_the_trail_of_a_forgotten_entity_does_not_name_it(node: Node) -> N
         entry.reason,
     )
     assert node.changes.all_told()
+
+
+async def test_a_step_keeps_no_call_waiting(node: Node) -> None:
+    """Counting who moves takes longer than an agent waits for a decision."""
+    threads: list[int] = []
+
+    def step(stored: Experiment) -> Experiment:
+        threads.append(threading.get_ident())
+        return stored
+
+    await node.changes.change("default", "exp", step, CAUSE)
+
+    assert [] != threads
+    assert threading.get_ident() not in threads

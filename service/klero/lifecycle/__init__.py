@@ -4,7 +4,7 @@ Each returns a changed copy. Times are arguments; nothing is stored or sent here
 """
 
 from klero.lifecycle.controls import Known, lacking
-from klero.lifecycle.deciding import deciding_changes
+from klero.lifecycle.deciding import arms, deciding_changes
 from klero.lifecycle.mask import merged
 from klero.lifecycle.statuses import (
     ALLOWED,
@@ -60,6 +60,7 @@ __all__ = [
     "STOPPED",
     "Known",
     "archive",
+    "arms",
     "begin",
     "check_deletable",
     "check_etag",

@@ -22,8 +22,8 @@ def deciding_changes(before: Experiment, after: Experiment) -> Iterator[tuple[li
     """
     if weights := weight_changes(before, after):
         alone = changed_copy(before)
-        given = {variant.id: variant for variant in _arms(after)}
-        for variant in _arms(alone):
+        given = {variant.id: variant for variant in arms(after)}
+        for variant in arms(alone):
             variant.ClearField("weight")
             if given[variant.id].HasField("weight"):
                 variant.weight = given[variant.id].weight
@@ -44,12 +44,10 @@ def deciding_changes(before: Experiment, after: Experiment) -> Iterator[tuple[li
 
 def weight_changes(before: Experiment, after: Experiment) -> list[str]:
     """Paths of the weights in `after` that differ from those in `before`, which has the same variants."""
-    known = {variant.id: variant for variant in _arms(before)}
+    known = {variant.id: variant for variant in arms(before)}
     paths = ["control.weight", *(f"variants[{index}].weight" for index in range(len(after.variants)))]
     return [
-        path
-        for path, variant in zip(paths, _arms(after), strict=True)
-        if _weight(known[variant.id]) != _weight(variant)
+        path for path, variant in zip(paths, arms(after), strict=True) if _weight(known[variant.id]) != _weight(variant)
     ]
 
 
@@ -58,7 +56,8 @@ def spread(experiment: Experiment) -> tuple[str, str]:
     return experiment.hashing.scheme or _SCHEME, experiment.hashing.salt or experiment.id
 
 
-def _arms(experiment: Experiment) -> list[Variant]:
+def arms(experiment: Experiment) -> list[Variant]:
+    """The control, then the other variants."""
     return [experiment.control, *experiment.variants]
 
 

@@ -24,7 +24,7 @@ from klero.lifecycle.timetable import ends_at_ms
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from klero.v1.experiment_pb2 import Allocation, Experiment
+    from klero.v1.experiment_pb2 import Allocation, Experiment, ExperimentStatus
 
 OUTPUT_ONLY = (
     "status",
@@ -131,12 +131,7 @@ def pause(stored: Experiment, *, now: Timestamp) -> Experiment:
     Raises:
         IllegalTransitionError: The status does not allow it.
     """
-    require("PauseExperiment", stored)
-    paused = changed_copy(stored)
-    paused.status = PAUSED
-    paused.updated_at.CopyFrom(now)
-    paused.status_reason = f"paused, everyone gets `{stored.control.id}`"
-    return paused
+    return _moved(stored, "PauseExperiment", PAUSED, reason=f"paused, everyone gets `{stored.control.id}`", now=now)
 
 
 def resume(stored: Experiment, *, now: Timestamp) -> Experiment:
@@ -145,12 +140,9 @@ def resume(stored: Experiment, *, now: Timestamp) -> Experiment:
     Raises:
         IllegalTransitionError: The status does not allow it.
     """
-    require("ResumeExperiment", stored)
-    resumed = changed_copy(stored)
-    resumed.status = RUNNING
-    resumed.updated_at.CopyFrom(now)
+    reason = f"resumed in epoch {stored.allocation.epoch + 1}"
+    resumed = _moved(stored, "ResumeExperiment", RUNNING, reason=reason, now=now)
     open_epoch(resumed, cause="resumed", now=now)
-    resumed.status_reason = f"resumed in epoch {resumed.allocation.epoch}"
     return resumed
 
 
@@ -205,13 +197,9 @@ def drained(stored: Experiment, *, now: Timestamp) -> Experiment:
     Raises:
         IllegalTransitionError: It does not drain any more.
     """
-    require(DRAINED, stored)
-    stopped = changed_copy(stored)
-    stopped.status = STOPPED
-    stopped.updated_at.CopyFrom(now)
     everyone = stored.shipped_variant_id or stored.control.id
-    stopped.status_reason = f"stopped and every window has closed, everyone gets `{everyone}`"
-    return stopped
+    reason = f"stopped and every window has closed, everyone gets `{everyone}`"
+    return _moved(stored, DRAINED, STOPPED, reason=reason, now=now)
 
 
 def archive(stored: Experiment, *, now: Timestamp) -> Experiment:
@@ -220,12 +208,19 @@ def archive(stored: Experiment, *, now: Timestamp) -> Experiment:
     Raises:
         IllegalTransitionError: The status does not allow it.
     """
-    require("ArchiveExperiment", stored)
-    archived = changed_copy(stored)
-    archived.status = ARCHIVED
-    archived.updated_at.CopyFrom(now)
-    archived.status_reason = "archived"
-    return archived
+    return _moved(stored, "ArchiveExperiment", ARCHIVED, reason="archived", now=now)
+
+
+def _moved(
+    stored: Experiment, action: str, status: ExperimentStatus.ValueType, *, reason: str, now: Timestamp
+) -> Experiment:
+    """`stored` in another status, if that allows the action."""
+    require(action, stored)
+    moved = changed_copy(stored)
+    moved.status = status
+    moved.updated_at.CopyFrom(now)
+    moved.status_reason = reason
+    return moved
 
 
 def check_deletable(stored: Experiment) -> None:

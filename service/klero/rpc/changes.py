@@ -252,7 +252,8 @@ class Changes:
         async with self._alone(cause):
             for _ in range(_ATTEMPTS):
                 before = await self.get(namespace, experiment_id)
-                after = step(before)
+                # Who would move is counted by deciding many times, for which no call should wait.
+                after = await asyncio.to_thread(step, before)
                 if after is before:
                     if cause.remember is not None:
                         await self._on_disk(self._catalog.remember, cause.remember, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from klero import engine as core
@@ -82,7 +83,8 @@ class ExperimentServicer:
 
         async def make(remember: Remembered | None) -> Experiment:
             if request.validate_only:
-                return updating.step(await self._changes.get(namespace, request.experiment.id))
+                stored = await self._changes.get(namespace, request.experiment.id)
+                return await asyncio.to_thread(updating.step, stored)
             cause = Cause("UpdateExperiment", request.reason, remember=remember)
             return await self._changes.change(namespace, request.experiment.id, updating.step, cause)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from klero.v1.experiment_pb2 import Experiment, Variant
+    from klero.v1.experiment_pb2 import Experiment
 
 _REASSIGNS = pb.WarningReason.WARNING_REASON_REASSIGNS_ENTITIES
 _PLAN = pb.WarningReason.WARNING_REASON_PLAN_CHANGED
@@ -61,12 +61,11 @@ class Updating:
         return response
 
     def _tell_reassigned(self, before: Experiment, after: Experiment) -> None:
-        percent = 0.0
         for paths, alone in lifecycle.deciding_changes(before, after):
             alone.allocation.CopyFrom(core.allocation(alone))
             if core.reassigned(before, alone) > 0:
                 self._response.reassigning_changes.extend(paths)
-                percent = core.reassigned(before, after)
+        percent = core.reassigned(before, after) if self._response.reassigning_changes else 0.0
         self._response.reassigned_percent = percent
         self._response.keeps_variants = core.keeps_variants(after)
         if percent:
@@ -85,9 +84,9 @@ class Updating:
 
 
 def _treatment_warnings(before: Experiment, after: Experiment) -> Iterator[pb.Warning]:
-    known = {variant.id: variant for variant in _arms(before)}
+    known = {variant.id: variant for variant in lifecycle.arms(before)}
     paths = ["control", *(f"variants[{index}]" for index in range(len(after.variants)))]
-    for path, variant in zip(paths, _arms(after), strict=True):
+    for path, variant in zip(paths, lifecycle.arms(after), strict=True):
         old = known[variant.id]
         if (old.config_digest, old.enabled, old.HasField("enabled")) == (
             variant.config_digest,
@@ -99,7 +98,3 @@ def _treatment_warnings(before: Experiment, after: Experiment) -> Iterator[pb.Wa
             f"`{variant.id}` gives something else from now on, and its results mix both: stop and start anew instead"
         )
         yield pb.Warning(field=path, reason=_TREATMENT, message=message)
-
-
-def _arms(experiment: Experiment) -> list[Variant]:
-    return [experiment.control, *experiment.variants]
