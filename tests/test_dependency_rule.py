@@ -32,7 +32,7 @@ PYTHON_LAYERS = Layers(
         frozenset({"overrides"}),
         frozenset({"definition", "lifecycle", "audit", "data_directory"}),
         frozenset({"settings"}),
-        frozenset({"errors", "words"}),
+        frozenset({"errors", "lazy", "words"}),
         frozenset({"_core", *GENERATED}),
     ],
     exceptions={

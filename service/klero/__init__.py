@@ -3,8 +3,9 @@
 `Client` and `AsyncClient` are what programs use; they are loaded when they are first named.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from klero.lazy import lazy
 
 if TYPE_CHECKING:
     from klero.client.asynchronous import AsyncClient
@@ -23,17 +24,4 @@ _HOMES = {
     "Run": "klero.client.runs",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load what is first asked for (PEP 562)."""
-    if name not in _HOMES:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    found = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    """Names that can be asked for."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

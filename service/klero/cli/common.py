@@ -129,6 +129,14 @@ def print_json(value: Message | dict[str, Any], *, indent: int | None = 2) -> No
     click.echo(json.dumps(plain, indent=indent, ensure_ascii=False))
 
 
+def print_answer(answer: Message, sentence: str, *, as_json: bool) -> None:
+    """Print what a server answered: the message as JSON, or one sentence for people."""
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(sentence)
+
+
 def print_warnings(warnings: Iterable[DefinitionWarning]) -> None:
     """Print what is allowed and probably not meant."""
     for warning in warnings:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, print_json, reason_option
+from klero.cli.common import calling, print_answer, reason_option
 from klero.v1.experiment_service_pb2 import ForgetEntityRequest
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def forget_command(remote: Remote, entity_id: str, reason: str, namespace: str, 
     forgotten = remote.experiments(
         "ForgetEntity", ForgetEntityRequest(namespace=namespace, entity_id=entity_id, reason=reason)
     )
-    if as_json:
-        print_json(forgotten)
-    else:
-        click.echo(f"forgot `{entity_id}`; results from journal position {forgotten.position} on lack it")
+    print_answer(
+        forgotten,
+        f"forgot `{entity_id}`; results from journal position {forgotten.position} on lack it",
+        as_json=as_json,
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, experiment_argument, print_json, reason_option
+from klero.cli.common import calling, experiment_argument, print_answer, print_json, reason_option
 from klero.definition import to_mapping
 from klero.v1.experiment_pb2 import Override
 from klero.v1.experiment_service_pb2 import DeleteOverrideRequest, ListOverridesRequest, SetOverrideRequest
@@ -129,10 +129,7 @@ def remove_command(
             experiment_id=experiment_id, entity_id=entity_id or "", namespace=namespace, reason=reason
         ),
     )
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"the override of `{experiment_id}` for {_whom(entity_id or '')} is removed")
+    print_answer(answer, f"the override of `{experiment_id}` for {_whom(entity_id or '')} is removed", as_json=as_json)
 
 
 @override_command.command("list")

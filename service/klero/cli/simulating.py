@@ -135,16 +135,15 @@ def _p_value(arms: Sequence[Arm]) -> float | None:
 
 def _overlap(ids: tuple[str, str], chosen: tuple[Choices, Choices]) -> Overlap:
     first, second = chosen
+    together = Counter(zip(first.variants, first.reasons, second.variants, second.reasons, strict=True))
     pairs: Counter[tuple[int, int]] = Counter()
     enrolled = [0, 0]
-    for one, why_one, other, why_other in zip(
-        first.variants, first.reasons, second.variants, second.reasons, strict=True
-    ):
+    for (one, why_one, other, why_other), count in together.items():
         inside = (why_one in _ENROLLED, why_other in _ENROLLED)
-        enrolled[0] += inside[0]
-        enrolled[1] += inside[1]
+        enrolled[0] += count * inside[0]
+        enrolled[1] += count * inside[1]
         if all(inside):
-            pairs[one, other] += 1
+            pairs[one, other] += count
     population = len(first.variants)
     return Overlap(
         experiment_ids=ids,

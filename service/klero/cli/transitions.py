@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klero.cli.common import calling, experiment_argument, print_json, print_warnings, reason_option
+from klero.cli.common import calling, experiment_argument, print_answer, print_json, print_warnings, reason_option
 from klero.lifecycle import SCHEDULED
 from klero.v1.experiment_service_pb2 import (
     ArchiveExperimentRequest,
@@ -59,11 +59,12 @@ def pause_command(remote: Remote, experiment_id: str, reason: str, namespace: st
     paused = remote.experiments(
         "PauseExperiment", PauseExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
     )
-    if as_json:
-        print_json(paused)
-    else:
-        control = paused.experiment.control.id
-        click.echo(f"paused `{experiment_id}`: everyone gets `{control}` until `klero resume {experiment_id}`")
+    control = paused.experiment.control.id
+    print_answer(
+        paused,
+        f"paused `{experiment_id}`: everyone gets `{control}` until `klero resume {experiment_id}`",
+        as_json=as_json,
+    )
 
 
 @click.command("resume")
@@ -75,10 +76,7 @@ def resume_command(remote: Remote, experiment_id: str, reason: str, namespace: s
     resumed = remote.experiments(
         "ResumeExperiment", ResumeExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
     )
-    if as_json:
-        print_json(resumed)
-    else:
-        click.echo(f"resumed `{experiment_id}`, {_in_force(resumed.experiment)}")
+    print_answer(resumed, f"resumed `{experiment_id}`, {_in_force(resumed.experiment)}", as_json=as_json)
 
 
 @click.command("stop")
@@ -107,10 +105,7 @@ def stop_command(
             id=experiment_id, namespace=namespace, reason=reason, ship_variant_id=variant_id, immediate=immediate
         ),
     )
-    if as_json:
-        print_json(stopped)
-    else:
-        click.echo(f"`{stopped.experiment.id}` is {stopped.experiment.status_reason}")
+    print_answer(stopped, f"`{stopped.experiment.id}` is {stopped.experiment.status_reason}", as_json=as_json)
 
 
 @click.command("archive")
@@ -125,10 +120,7 @@ def archive_command(remote: Remote, experiment_id: str, reason: str, namespace: 
     archived = remote.experiments(
         "ArchiveExperiment", ArchiveExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
     )
-    if as_json:
-        print_json(archived)
-    else:
-        click.echo(f"`{experiment_id}` is archived")
+    print_answer(archived, f"`{experiment_id}` is archived", as_json=as_json)
 
 
 @click.command("delete")
@@ -140,10 +132,7 @@ def delete_command(remote: Remote, experiment_id: str, reason: str, namespace: s
     deleted = remote.experiments(
         "DeleteExperiment", DeleteExperimentRequest(id=experiment_id, namespace=namespace, reason=reason)
     )
-    if as_json:
-        print_json(deleted)
-    else:
-        click.echo(f"`{experiment_id}` is deleted")
+    print_answer(deleted, f"`{experiment_id}` is deleted", as_json=as_json)
 
 
 def _in_force(experiment: Experiment) -> str:
